@@ -1,0 +1,222 @@
+"""Many checks and lookups at once: one call for each customer, results as they are known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Protocol, TypeVar
+
+from ..checks import identifier_problem, invalid
+from ..config import checked_seconds
+from ..errors import FailureClass, InvalidRequest, KelviqError, TimedOut
+from ..stream import Put, Source, Stream, WorkStream
+from .cache import EntitlementCache
+from .decisions import Decision, Lookup, Reason
+from .memory import Known
+from .verdicts import Entitlements
+
+T = TypeVar("T")
+
+REMEMBERED: Final = 10_000
+"""Customers whose answer a batch keeps, so that a pair that comes later costs no further call."""
+
+Progress = Callable[[int], None]
+
+
+class Asker(Protocol):
+    """What a batch needs of the namespace."""
+
+    _cache: EntitlementCache | None
+    _client: Any
+
+    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
+        """The decision that can be made without asking."""
+        ...
+
+    async def asked(self, customer_id: str) -> Entitlements | None:
+        """All the customer has, None for an unknown one."""
+        ...
+
+    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
+        """The decision that follows from an answer."""
+        ...
+
+    def without_answer(
+        self, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
+    ) -> Decision:
+        """The decision where Kelviq cannot be asked."""
+        ...
+
+
+class _Clock:
+    """The deadline of a batch, which runs from its first item."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = checked_seconds(seconds, "deadline")
+        self._end: float | None = None
+
+    async def within(self, asked: Callable[[], Any]) -> Any:
+        """What somebody asks for, if it comes in time.
+
+        Raises:
+            TimedOut: It did not.
+        """
+        if self._seconds is None:
+            return await asked()
+        now = asyncio.get_running_loop().time()
+        if self._end is None:
+            self._end = now + self._seconds
+        if now < self._end:
+            try:
+                async with asyncio.timeout_at(self._end):
+                    return await asked()
+            except TimeoutError as error:
+                if isinstance(error, KelviqError):
+                    raise
+        late = TimedOut("the batch's deadline is over")
+        late.failure = FailureClass.NEVER_SENT
+        raise late
+
+
+def _counted(put: Put[T], done: list[int], on_progress: Progress | None) -> Put[T]:
+    if on_progress is None:
+        return put
+
+    def counted(index: int, result: T) -> None:
+        put(index, result)
+        done[0] += 1
+        on_progress(done[0])
+
+    return counted
+
+
+def checked_many(
+    asker: Asker,
+    pairs: Source[tuple[str, str]],
+    concurrency: int,
+    ordered: bool,  # noqa: FBT001
+    deadline: float | None,
+    on_progress: Progress | None,
+) -> Stream[Decision]:
+    """See ``EntitlementChecks.check_many``."""
+    clock, done = _Clock(deadline), [0]
+    answers: OrderedDict[str, Entitlements | None] = OrderedDict()
+    waiting: dict[str, list[tuple[int, str]]] = {}
+
+    async def job(index: int, pair: Any, put: Put[Decision]) -> None:
+        put = _counted(put, done, on_progress)
+        try:
+            customer_id, feature_id = _pair(pair)
+        except InvalidRequest as error:
+            put(index, _failed(*_shown(pair), error))
+            return
+        known = None if asker._cache is None else asker._cache.memory.get(customer_id)
+        try:
+            decision = asker.remembered(customer_id, feature_id, known)
+        except KelviqError as error:
+            decision = _failed(customer_id, feature_id, error)
+        if decision is not None:
+            put(index, decision)
+        elif customer_id in answers:
+            put(index, _decided(asker, customer_id, feature_id, answers[customer_id]))
+        elif customer_id in waiting:
+            waiting[customer_id].append((index, feature_id))
+        else:
+            waiting[customer_id] = [(index, feature_id)]
+            try:
+                found = await clock.within(lambda: asker.asked(customer_id))
+            except KelviqError as error:
+                for number, feature in waiting.pop(customer_id):
+                    put(number, _without(asker, customer_id, feature, known, error))
+                return
+            answers[customer_id] = found
+            if len(answers) > REMEMBERED:
+                answers.popitem(last=False)
+            for number, feature in waiting.pop(customer_id):
+                put(number, _decided(asker, customer_id, feature, found))
+
+    return WorkStream(
+        pairs,
+        job,
+        concurrency=concurrency,
+        window=_window(concurrency),
+        ordered=ordered,
+        track=asker._client.track,
+    )
+
+
+def looked_up_many(
+    asker: Asker,
+    customer_ids: Source[str],
+    concurrency: int,
+    ordered: bool,  # noqa: FBT001
+    deadline: float | None,
+    on_progress: Progress | None,
+) -> Stream[Lookup]:
+    """See ``EntitlementChecks.get_many``."""
+    clock, done = _Clock(deadline), [0]
+    waiting: dict[str, list[int]] = {}
+
+    async def job(index: int, customer_id: Any, put: Put[Lookup]) -> None:
+        put = _counted(put, done, on_progress)
+        problem = identifier_problem(customer_id)
+        if problem:
+            put(index, Lookup(str(customer_id), error=invalid("customer_id", problem)))
+        elif customer_id in waiting:
+            waiting[customer_id].append(index)
+        else:
+            waiting[customer_id] = [index]
+            try:
+                lookup = Lookup(customer_id, await clock.within(lambda: asker._client.entitlements.get(customer_id)))
+            except KelviqError as error:
+                lookup = Lookup(customer_id, error=error)
+            for number in waiting.pop(customer_id):
+                put(number, lookup)
+
+    return WorkStream(customer_ids, job, concurrency=concurrency, ordered=ordered, track=asker._client.track)
+
+
+def _window(concurrency: Any) -> int:
+    """Room for the pairs of as many customers as are asked about at once; the stream checks the number."""
+    return max(1000, 40 * concurrency) if isinstance(concurrency, int) else 1000
+
+
+def _decided(asker: Asker, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
+    try:
+        return asker.decided(customer_id, feature_id, found)
+    except KelviqError as error:
+        return _failed(customer_id, feature_id, error)
+
+
+def _without(
+    asker: Asker, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
+) -> Decision:
+    try:
+        return asker.without_answer(customer_id, feature_id, known, error)
+    except KelviqError as raised:
+        return _failed(customer_id, feature_id, raised)
+
+
+def _failed(customer_id: str, feature_id: str, error: KelviqError) -> Decision:
+    return Decision(customer_id, feature_id, False, Reason.FAILED, error=error)  # noqa: FBT003
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    """Customer and feature out of a tuple, a list, or a row of a database."""
+    unordered = isinstance(pair, str | bytes | Mapping | AbstractSet)
+    if unordered or not isinstance(pair, Collection) or len(pair) != 2:  # noqa: PLR2004
+        raise InvalidRequest("a pair of customer id and feature id is needed")
+    customer_id, feature_id = pair
+    for name, value in (("customer_id", customer_id), ("feature_id", feature_id)):
+        problem = identifier_problem(value)
+        if problem:
+            raise invalid(name, problem)
+    return customer_id, feature_id
+
+
+def _shown(pair: Any) -> tuple[str, str]:
+    """A malformed pair as text, so that its decision can be told from the others."""
+    parts = list(pair) if isinstance(pair, tuple | list) else [pair]
+    return str(parts[0]) if parts else "", str(parts[1]) if len(parts) > 1 else ""

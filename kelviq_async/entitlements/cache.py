@@ -1,0 +1,135 @@
+"""Keeps entitlements for the cache layer: in memory, and where a store is given, in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from ..api.entitlements import CustomerEntitlements, GetEntitlements
+from ..errors import KelviqError
+from ..request import Request
+from .asking import about_customer
+from .memory import Known, Memory
+
+logger = logging.getLogger("kelviq_async")
+
+REMEMBERED: Final = 50_000
+"""Subscriptions whose customer is remembered, since a change of one names no customer."""
+
+COUNTING: Final = frozenset({"ReportUsage", "ReportEvent"})
+"""Writes that change counters and no grants: dropping answers for them would keep nothing at all."""
+
+
+class EntitlementCache:
+    """What the cache layer asks about entitlements.
+
+    Args:
+        memory: Where answers are kept.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.outdate: Callable[[str | None], None] = lambda _: None
+        """Keeps the answer of a call under way out; set by who builds the layers."""
+        self._customers: OrderedDict[str, str] = OrderedDict()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def clock(self) -> float:
+        """Seconds on the memory's clock."""
+        return self.memory.clock()
+
+    def key(self, request: Request[Any]) -> str | None:
+        """The customer, for calls that fetch all they may use."""
+        if isinstance(request, GetEntitlements) and request.feature_id is None:
+            return request.customer_id
+        return None
+
+    async def found(self, request: Request[Any], key: str, since: float) -> CustomerEntitlements | None:
+        """An answer that came to somebody else while this call waited."""
+        del request
+        known = self.memory.get(key)
+        return known.answer(key) if known is not None and known.start > since else None
+
+    def keep(self, request: Request[Any], key: str, answer: Any, start: float) -> None:
+        """Keep an answer."""
+        del request
+        self.memory.keep(key, answer, start)
+
+    def refused(self, request: Request[Any], key: str, error: KelviqError, start: float) -> None:
+        """Kelviq's word that it does not know the customer ends whatever was granted."""
+        del request
+        if about_customer(error):
+            self.memory.keep(key, None, start)
+
+    async def touched(self, request: Request[Any], answer: Any) -> None:
+        """Forget the customer a write was about; everybody, where nobody knows whom."""
+        name = request.operation.name
+        if name in COUNTING or request.operation.host == "edge":
+            return
+        self.learn(request, answer)
+        customer_id = getattr(request, "customer_id", None) or getattr(answer, "customer_id", None)
+        subscription_id = getattr(request, "subscription_id", None)
+        if not isinstance(customer_id, str) and isinstance(subscription_id, str):
+            customer_id = self._customers.get(subscription_id)
+            if customer_id is None:
+                await self.invalidate_all()
+                return
+            replacement = getattr(answer, "subscription_id", None)
+            if isinstance(replacement, str):
+                self._remember(replacement, customer_id)
+        if isinstance(customer_id, str):
+            await self.invalidate(customer_id)
+
+    def learn(self, request: Request[Any], answer: Any) -> None:
+        """Remember whose subscriptions came by."""
+        if request.operation.area != "subscriptions":
+            return
+        for row in getattr(answer, "results", None) or [answer]:
+            customer_id, subscription_id = getattr(row, "customer_id", None), getattr(row, "id", None)
+            if isinstance(customer_id, str) and isinstance(subscription_id, str):
+                self._remember(subscription_id, customer_id)
+
+    def _remember(self, subscription_id: str, customer_id: str) -> None:
+        self._customers.pop(subscription_id, None)
+        self._customers[subscription_id] = customer_id
+        if len(self._customers) > REMEMBERED:
+            self._customers.popitem(last=False)
+
+    def refresh(self, known: Known, ask: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Ask again behind the scenes, once for what is known."""
+        if known.refreshing:
+            return
+        known.refreshing = True
+
+        async def refreshed() -> None:
+            try:
+                await ask()
+            except KelviqError as error:
+                logger.debug("a refresh behind the scenes failed: %s", type(error).__name__)
+            finally:
+                known.refreshing = False
+
+        task = asyncio.get_running_loop().create_task(refreshed())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self, error: BaseException | None = None, /) -> None:  # noqa: ARG002  as others that a client ends
+        """End what goes on behind the scenes."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def invalidate(self, customer_id: str) -> None:
+        """Forget a customer at once, also if somebody is asking about them right now."""
+        self.outdate(customer_id)
+        self.memory.forget(customer_id)
+
+    async def invalidate_all(self) -> None:
+        """Forget everybody."""
+        self.outdate(None)
+        self.memory.clear()

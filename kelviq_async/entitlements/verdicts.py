@@ -1,0 +1,144 @@
+"""What several subscriptions grant of one feature, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+import attrs
+
+from ..api.entitlements import CustomerEntitlements, EntitlementEntry
+from ..api.features import FeatureType
+
+
+@attrs.frozen
+class Entitlement:
+    """One feature of one customer, over all subscriptions that have to do with it.
+
+    Attributes:
+        feature_id: Your short name of the feature.
+        items: What each subscription says, as Kelviq answered it.
+    """
+
+    feature_id: str
+    items: tuple[EntitlementEntry, ...]
+
+    @property
+    def granted(self) -> bool | None:
+        """Kelviq's verdict: True if any entry grants it; None if none does and one is unreadable."""
+        verdicts = [item.has_access for item in self.items]
+        if True in verdicts:
+            return True
+        return None if None in verdicts or not verdicts else False
+
+    @property
+    def feature_type(self) -> FeatureType | None:
+        """Switch, value or meter."""
+        return next((item.feature_type for item in self.items if item.feature_type), None)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether an entry that grants a meter sets no limit."""
+        return self.feature_type == FeatureType.METER and any(
+            item.has_access is True and item.usage_limit is None and not _unreadable(item, "usage_limit")
+            for item in self.items
+        )
+
+    @property
+    def limit(self) -> int | None:
+        """Units of a meter that may be used in a period, all entries together; None for unlimited."""
+        return None if self.unlimited else _total(self.items, "usage_limit")
+
+    @property
+    def used(self) -> int | None:
+        """Units of a meter used in this period; None where Kelviq does not say."""
+        return _total(self.items, "current_usage")
+
+    @property
+    def remaining(self) -> int | None:
+        """Units of a meter left in this period; None for unlimited. Rollover can exceed limit - used."""
+        return None if self.unlimited else _total(self.items, "remaining")
+
+    @property
+    def value(self) -> int | None:
+        """The value of a value feature: the largest among those that grant it."""
+        return max(self.values, default=None)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values of all entries that grant it."""
+        values = (item.usage_limit for item in self.items if item.has_access is True)
+        return tuple(value for value in values if value is not None)
+
+    @property
+    def hard_limit(self) -> bool:
+        """Whether every entry of a meter stops at its limit."""
+        return bool(self.items) and all(item.hard_limit is True for item in self.items)
+
+    @property
+    def reset_at(self) -> datetime | None:
+        """The next time one of the meters starts anew."""
+        times: list[datetime | None] = [item.reset_at for item in self.items]
+        return min((time for time in times if time is not None), default=None)
+
+
+def _unreadable(item: EntitlementEntry, name: str) -> bool:
+    """Whether Kelviq did send a value, and nobody can tell which."""
+    return getattr(item, name) is None and item._kept.get(name) is not None  # noqa: SLF001
+
+
+def _total(items: Iterable[EntitlementEntry], name: str) -> int | None:
+    """The sum of what the entries say; None where none says it, and where one cannot be read."""
+    known: list[int] = []
+    for item in items:
+        if _unreadable(item, name):
+            return None
+        if getattr(item, name) is not None:
+            known.append(getattr(item, name))
+    return sum(known) if known else None
+
+
+class Entitlements(Mapping[str, Entitlement]):
+    """All that one customer may use: feature -> ``Entitlement``.
+
+    Attributes:
+        customer_id: Your own id of the customer.
+        complete: False where an entry does not say in a readable way which feature it is about, so
+            that nobody can tell whether an absent feature is absent.
+    """
+
+    __slots__ = ("_entries", "complete", "customer_id")
+
+    def __init__(self, customer_id: str, answer: CustomerEntitlements) -> None:
+        self.customer_id = customer_id
+        grouped: dict[str, list[EntitlementEntry]] = {}
+        for entry in answer.entitlements:
+            if entry.feature_id:
+                grouped.setdefault(entry.feature_id, []).append(entry)
+        self._entries = {feature: tuple(entries) for feature, entries in grouped.items()}
+        self.complete = not any(map(_is_about_nobody_knows_what, answer.entitlements))
+
+    def __getitem__(self, feature_id: str) -> Entitlement:
+        """The feature's entitlement.
+
+        Raises:
+            KeyError: The customer is not entitled to it at all.
+        """
+        return Entitlement(feature_id, self._entries[feature_id])
+
+    def __iter__(self) -> Iterator[str]:
+        """Features by their short names."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """How many features there are."""
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        """Which features."""
+        return f"<Entitlements {', '.join(self._entries) or 'none'}>"
+
+
+def _is_about_nobody_knows_what(entry: EntitlementEntry) -> bool:
+    """Whether an entry is no object, or names its feature with something that is no text."""
+    return _unreadable(entry, "feature_id") or "" in entry._kept  # noqa: SLF001  what was no object is kept so

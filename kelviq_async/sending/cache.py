@@ -1,0 +1,167 @@
+"""One call for all who ask the same at the same time, and answers handed to who keeps them.
+
+This layer is for misses: what is known and fresh is answered before a request is even built.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from ..config import Options
+from ..errors import KelviqError, TimedOut
+from ..request import Request, Send
+
+R = TypeVar("R")
+
+
+class Keeper(Protocol):
+    """What keeps answers, and knows which ones.
+
+    Attributes:
+        outdate: Keeps the answer of a call under way out, by key, or of all calls (None); set by
+            who builds the layers.
+    """
+
+    outdate: Callable[[str | None], None]
+
+    async def stop(self, error: BaseException | None = None, /) -> None:
+        """End what goes on behind the scenes."""
+        ...
+
+    def clock(self) -> float:
+        """Seconds on the clock that ages are counted with."""
+        ...
+
+    def key(self, request: Request[Any]) -> str | None:
+        """Under what to join calls and keep the answer; None for requests that are none of its business."""
+        ...
+
+    async def found(self, request: Request[Any], key: str, since: float) -> Any | None:
+        """An answer that came since a moment, or that another process fetched and is good; or None."""
+        ...
+
+    def keep(self, request: Request[Any], key: str, answer: Any, start: float) -> None:
+        """An answer came; ``start`` is when its call began, on ``clock``."""
+        ...
+
+    def refused(self, request: Request[Any], key: str, error: KelviqError, start: float) -> None:
+        """The call failed; the failure may be a verdict of its own."""
+        ...
+
+    async def touched(self, request: Request[Any], answer: Any) -> None:
+        """A request that may have changed something has ended, well or not."""
+        ...
+
+    def learn(self, request: Request[Any], answer: Any) -> None:
+        """An answer to something else came by."""
+        ...
+
+
+class Flight:
+    """A call under way, and those who wait for it."""
+
+    __slots__ = ("landed", "outdated")
+
+    def __init__(self) -> None:
+        self.landed: asyncio.Future[Any] | None = None
+        self.outdated = False
+
+
+_LEADERLESS: Final = object()
+
+
+class CacheSend:
+    """Joins equal calls, keeps their answers, and notices writes.
+
+    A waiter that is cancelled leaves the others alone. When the one who sends is cancelled, a waiter
+    takes its place. An invalidation while a call is under way keeps that call's answer out, and who
+    asks after it starts a call of their own.
+    """
+
+    def __init__(self, inner: Send, keeper: Keeper) -> None:
+        self._inner = inner
+        self._keeper = keeper
+        self._flights: dict[str, Flight] = {}
+
+    async def __call__(self, request: Request[R], options: Options) -> R:
+        """Send, unless somebody is sending the same already.
+
+        Raises:
+            KelviqError: What the layers inside raise.
+        """
+        if not options.cache:
+            return await self._inner(request, options)
+        key = self._keeper.key(request)
+        if key is None:
+            return await self._uncached(request, options)
+        clock = asyncio.get_running_loop().time
+        deadline = None if options.timeout is None else clock() + options.timeout
+        since = self._keeper.clock()
+        while (flight := self._flights.get(key)) is not None:
+            answer = await self._joined(flight, deadline)
+            if answer is not _LEADERLESS:
+                return answer  # type: ignore[no-any-return]
+        return await self._led(request, options, key, since)
+
+    def outdate(self, key: str | None) -> None:
+        """Keep the answer of a call under way out, for one key or for all (None)."""
+        for each in [key] if key is not None else list(self._flights):
+            flight = self._flights.pop(each, None)
+            if flight is not None:
+                flight.outdated = True
+
+    async def _led(self, request: Request[R], options: Options, key: str, since: float) -> R:
+        flight = self._flights[key] = Flight()
+        start = since
+        result: Any = _LEADERLESS
+        failure: KelviqError | None = None
+        try:
+            answer = await self._keeper.found(request, key, since)
+            if answer is None:
+                start = self._keeper.clock()
+                answer = await self._inner(request, options)
+                if not flight.outdated:
+                    self._keeper.keep(request, key, answer, start)
+            result = answer
+            return answer  # type: ignore[no-any-return]
+        except KelviqError as error:
+            failure = error
+            if not flight.outdated:
+                self._keeper.refused(request, key, error, start)
+            raise
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            landed = flight.landed
+            if landed is not None and not landed.done():
+                if failure is not None and not isinstance(failure, TimedOut):
+                    landed.set_exception(failure)
+                    landed.exception()  # seen, even if every waiter has gone
+                else:
+                    # one whose own time is not over yet asks again
+                    landed.set_result(result if failure is None else _LEADERLESS)
+
+    async def _joined(self, flight: Flight, deadline: float | None) -> Any:
+        if flight.landed is None:
+            flight.landed = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(flight.landed)
+        except TimeoutError as error:
+            if isinstance(error, KelviqError):
+                raise
+            raise TimedOut("time ran out waiting for a call that somebody else had started") from None
+
+    async def _uncached(self, request: Request[R], options: Options) -> R:
+        answer: Any = None
+        if request.operation.method == "GET":
+            answer = await self._inner(request, options)
+            self._keeper.learn(request, answer)
+            return answer  # type: ignore[no-any-return]
+        try:
+            answer = await self._inner(request, options)
+            return answer  # type: ignore[no-any-return]
+        finally:
+            await self._keeper.touched(request, answer)

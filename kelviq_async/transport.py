@@ -1,0 +1,280 @@
+"""The edge: bytes out, bytes in. The only file that knows aiohttp's client.
+
+A transport turns a ``WireRequest`` into a ``WireAnswer`` or raises ``NeverSent``, ``ConnectionLost``
+or ``UnreadableAnswer``. It does not retry, follow redirects, or look at what it carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final, Protocol
+
+import attrs
+
+from .config import Config
+from .errors import BadCertificate, ClientClosed, ConnectionLost, KelviqError, NeverSent, UnreadableAnswer
+
+
+@attrs.define(eq=False)
+class WireRequest:
+    """A request as bytes.
+
+    Attributes:
+        method: HTTP method.
+        url: Full address, encoded.
+        headers: All headers, the key among them.
+        body: Encoded body, or its pieces (then ``headers`` say its length), or None.
+        sink: Takes the body of a good answer piece by piece, in place of ``WireAnswer.body``.
+        sending: Whether bytes may have left; decides what a timeout means. True unless the
+            transport knows better, so that one that never looks at it errs on the safe side.
+    """
+
+    method: str
+    url: str = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes | AsyncIterable[bytes] | None = attrs.field(default=None, repr=False)
+    sink: Callable[[bytes], Awaitable[None]] | None = attrs.field(default=None, repr=False)
+    sending: bool = True
+
+
+@attrs.define(eq=False)
+class WireAnswer:
+    """An answer as bytes.
+
+    Attributes:
+        status: HTTP status.
+        headers: Headers; look them up without regard to case.
+        body: The body, decompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+class Transport(Protocol):
+    """What carries bytes. It is used from one event loop, and opens by itself."""
+
+    async def send(self, request: WireRequest) -> WireAnswer:
+        """Carry a request; cancelling it ends it.
+
+        Raises:
+            NeverSent: No byte left this machine.
+            ConnectionLost: The connection broke after sending began.
+            UnreadableAnswer: The answer is broken or too large.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give connections back; may be called twice."""
+        ...
+
+
+_CHUNK: Final = 64 * 1024
+_current: ContextVar[WireRequest | None] = ContextVar("_current", default=None)
+
+
+class _SinkFailed(Exception):
+    """What the taker of a body raised: not the network's doing, and not for us to interpret."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class AiohttpTransport:
+    """HTTP over aiohttp, with one pool of connections."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._session: Any = None
+        self._keeper: AsyncGenerator[None, None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def open(self) -> Any:
+        """Make the pool now, and not at the first call: aiohttp's import holds the event loop up."""
+        # a quarter of a second, which only who really sends pays for
+        import aiohttp  # noqa: PLC0415
+
+        if self._closed:
+            raise ClientClosed("the client was closed")
+        if self._session is not None:
+            return self._session
+        limits = self._config.limits
+
+        class Connector(aiohttp.TCPConnector):
+            """Notes on the request when a connection is at hand and bytes may leave."""
+
+            async def connect(self, *args: Any, **kwargs: Any) -> Any:
+                request = _current.get()
+                if request is not None and request.sending:
+                    raise ConnectionLost("a second connection for the same request")
+                connection = await super().connect(*args, **kwargs)
+                if request is not None:
+                    request.sending = True
+                return connection
+
+        connector = Connector(
+            limit=limits.connections,
+            keepalive_timeout=limits.keepalive,
+            ssl=self._config.ssl if self._config.ssl is not None else True,
+        )
+        session = self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the deadline is ours
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            trust_env=False,
+        )
+        # aiohttp resends GET and DELETE by itself when a kept connection was dropped; whether
+        # anything is sent twice is for the retry layer to say. There is no public switch, so the
+        # connector refuses a second connection too, should this one ever be renamed.
+        session._retry_connection = False  # noqa: SLF001
+        loop = self._loop = asyncio.get_running_loop()
+        keeper = self._keeper = _kept_open(session)
+        # it holds the session too: what dies in one heap with us complains that nobody closed it
+        weakref.finalize(self, _let_go, loop, keeper).atexit = False
+        await anext(keeper)
+        return session
+
+    async def send(self, request: WireRequest) -> WireAnswer:
+        """See ``Transport.send``."""
+        request.sending = False
+        session = self._session or await self.open()
+        cancelled = _cancellations()
+        status: int | None = None
+        token = _current.set(request)
+        try:
+            async with session.request(
+                request.method,
+                _url(request.url),
+                headers=request.headers,
+                data=request.body,
+                proxy=self._config.proxy,
+                allow_redirects=False,
+            ) as answer:
+                status = answer.status
+                try:
+                    body = await self._body(answer, request.sink)
+                except Exception:
+                    # a no stays a no, even if its explanation cannot be read
+                    if answer.ok or self._closed:
+                        raise
+                    body = b""
+                return WireAnswer(answer.status, answer.headers, body)
+        except KelviqError:
+            raise
+        except _SinkFailed as failed:
+            raise failed.error from None
+        except asyncio.CancelledError:
+            # a closing pool cancels who waits in it, although nobody wants to cancel this task
+            if self._closed and _cancellations() == cancelled:
+                raise ClientClosed("the client was closed while the call was under way") from None
+            raise
+        except Exception as error:  # noqa: BLE001  once bytes have left, every surprise means "nobody knows"
+            raise self._failure(request, error, status) from _printable(error)
+        finally:
+            _current.reset(token)
+
+    async def _body(self, answer: Any, sink: Callable[[bytes], Awaitable[None]] | None) -> bytes:
+        """The body, up to the cap, counted as it comes out of decompression."""
+        cap = self._config.limits.answer_bytes
+        if sink is not None and answer.ok:
+            async for part in answer.content.iter_chunked(_CHUNK):
+                try:
+                    await sink(part)
+                except Exception as error:
+                    raise _SinkFailed(error) from error
+            return b""
+        plain = "Content-Encoding" not in answer.headers
+        if plain and answer.content_length is not None and answer.content_length <= cap:
+            whole: bytes = await answer.read()
+            return whole
+        parts, size = [], 0
+        async for part in answer.content.iter_any():
+            size += len(part)
+            if size > cap:
+                answer.close()
+                message = f"the answer is larger than {cap} bytes"
+                raise UnreadableAnswer(message, status=answer.status)
+            parts.append(part)
+        return b"".join(parts)
+
+    def _failure(self, request: WireRequest, error: Exception, status: int | None) -> KelviqError:
+        """What an exception of aiohttp means for the work that was asked for."""
+        import aiohttp  # noqa: PLC0415
+
+        if self._closed or (self._session is not None and self._session.closed):
+            return ClientClosed("the client was closed while the call was under way")
+        if isinstance(error, ssl.SSLCertVerificationError) or isinstance(
+            error.__cause__, ssl.SSLCertVerificationError
+        ):
+            why = getattr(error.__cause__, "verify_message", "") or type(error).__name__
+            return BadCertificate(f"the certificate of the other side was not accepted ({why})")
+        name = type(error).__name__
+        if not request.sending:
+            if isinstance(error, aiohttp.ClientHttpProxyError):
+                name = f"the proxy answered {error.status}"
+            return NeverSent(f"no connection could be made ({name})")
+        if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | ValueError):
+            return UnreadableAnswer(f"the answer broke off or is no HTTP ({name})", status=status)
+        return ConnectionLost(f"the connection was lost ({name})")
+
+    async def close(self) -> None:
+        """See ``Transport.close``."""
+        self._closed = True
+        self._session, keeper, self._keeper = None, self._keeper, None
+        if keeper is not None and self._loop is asyncio.get_running_loop():
+            await keeper.aclose()
+
+    def __del__(self) -> None:
+        """At the end of the program finalizers no longer run, and yet we leave quietly."""
+        if self._keeper is not None and self._loop is not None and self._loop.is_closed():
+            _let_go(self._loop, self._keeper)
+
+
+async def _kept_open(session: Any) -> AsyncGenerator[None, None]:
+    """Keep a session open until this is closed, by us or by the event loop before it ends.
+
+    So connections are given back in time, where a client at module level is never closed.
+    """
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
+    """Give back the connections of a client that was dropped without a close."""
+    closing: Any = keeper.aclose()
+    with contextlib.suppress(StopIteration, StopAsyncIteration, RuntimeError):
+        if loop.is_closed():
+            closing.send(None)  # there is nothing left to wait for
+        else:
+            loop.call_soon_threadsafe(loop.create_task, closing)
+
+
+def _cancellations() -> int:
+    """How often the running task has been asked to end."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _printable(error: Exception) -> Exception | None:
+    """The error, unless it shows addresses or headers, which hold ids and the key."""
+    import aiohttp  # noqa: PLC0415
+
+    return None if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL) else error
+
+
+def _url(url: str) -> Any:
+    """An address that is encoded already; aiohttp would encode it once more."""
+    import yarl  # noqa: PLC0415
+
+    return yarl.URL(url, encoded=True)

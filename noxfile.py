@@ -1,0 +1,99 @@
+"""What can be run here; `nox -l` lists it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+
+nox.needs_version = ">=2025.10.16"
+nox.options.default_venv_backend = "uv|virtualenv"
+# An interpreter that is not installed is skipped, also where CI is set, and never fetched.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "typing", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the tree with its extras and the named dependency groups, in one resolution."""
+    # Editable, so that coverage and tracebacks name the files one edits; `wheel` tests what is shipped.
+    session.install("-e", ".[cli,redis]", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Every test, with branch coverage, on each installed Python; arguments go to pytest."""
+    install(session, "tests")
+    env = {"COVERAGE_FILE": f".coverage.{session.python}"}
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "report", env=env)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check both packages and tests/typing with mypy and pyright."""
+    install(session, "typing")
+    session.run("mypy", *session.posargs)
+    session.run("pyright", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check rules and format with ruff; `-- --fix` mends what ruff can."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Write the blocking client and the index of areas; `-- --check` only compares."""
+    install(session)
+    session.run("python", "-m", "kelviq_sync._generate", *session.posargs)
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Compare the requests and models with Kelviq's published OpenAPI file."""
+    install(session, "tests")
+    session.run("pytest", "tests/contract", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the long crash tests, which `tests` leaves out."""
+    install(session, "tests")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; arguments go to their runner."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Execute every snippet of the README and the guides."""
+    install(session, "tests")
+    session.run("pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and try it in an environment that has never seen the tree."""
+    session.install("build")
+    with TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        (built,) = Path(folder).glob("*.whl")
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        scripts = Path(folder, "venv", "bin")
+        python = str(scripts / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", str(built), external=True)
+        # -I keeps the tree off the path. Without extras first: the core must not need them.
+        session.run(python, "-I", "-c", "import kelviq_async, kelviq_sync", external=True)
+        session.run(python, "-m", "pip", "install", "--quiet", f"{built}[cli]", external=True)
+        session.run(str(scripts / "kelviq-async"), "--help", external=True)
