@@ -34,13 +34,19 @@ if TYPE_CHECKING:
         Options as Options,
         Secret as Secret,
     )
-    from .entitlements import (
+    from .entitlements.decisions import (
         Decision as Decision,
-        Entitlement as Entitlement,
-        Entitlements as Entitlements,
         Lookup as Lookup,
         Reason as Reason,
         Source as Source,
+    )
+    from .entitlements.policy import (
+        CachePolicy as CachePolicy,
+        FeaturePolicy as FeaturePolicy,
+    )
+    from .entitlements.verdicts import (
+        Entitlement as Entitlement,
+        Entitlements as Entitlements,
     )
     from .errors import (
         ApiError as ApiError,
@@ -93,7 +99,9 @@ if TYPE_CHECKING:
     from .sending.retry import Retry as Retry
     from .stores import (
         MemoryStore as MemoryStore,
+        RedisStore as RedisStore,
         Store as Store,
+        StoreFailed as StoreFailed,
     )
     from .stream import Stream as Stream
     from .transport import (
@@ -102,11 +110,13 @@ if TYPE_CHECKING:
         WireRequest as WireRequest,
     )
 
-_SUBMODULES: Final = ("codec", "emulator", "errors", "webhooks")
+_SUBMODULES: Final = ("codec", "emulator", "errors", "usage", "webhooks")
 _HOMES: Final = {
     "client": ("Kelviq", "Outcome", "RawAnswer"),
     "config": ("Attempt", "Config", "Host", "Key", "Limits", "Options", "Secret"),
-    "entitlements": ("Decision", "Entitlement", "Entitlements", "Lookup", "Reason", "Source"),
+    "entitlements.decisions": ("Decision", "Lookup", "Reason", "Source"),
+    "entitlements.policy": ("CachePolicy", "FeaturePolicy"),
+    "entitlements.verdicts": ("Entitlement", "Entitlements"),
     "errors": (
         "ApiError",
         "BadCertificate",
@@ -141,7 +151,7 @@ _HOMES: Final = {
     "model": ("UNSET", "Model", "OpenEnum", "Unset"),
     "request": ("CORE", "EDGE", "Layer", "Operation", "Page", "Request", "Send", "Wire", "operations"),
     "sending.retry": ("Retry",),
-    "stores": ("MemoryStore", "Store"),
+    "stores": ("MemoryStore", "RedisStore", "Store", "StoreFailed"),
     "stream": ("Stream",),
     "transport": ("Transport", "WireAnswer", "WireRequest"),
 }

@@ -325,6 +325,11 @@ def _odd_row(cls: Any, data: Any) -> Any:
     return row
 
 
+def kept_of(value: Model) -> Mapping[str, Any]:
+    """What came for those fields of a model whose own spelling differs, by field name."""
+    return value._kept
+
+
 def dump_fields(plan: tuple[Field, ...], value: object) -> dict[str, Any]:
     """The given fields of a request as a JSON body; UNSET ones are left out, None is null."""
     body = {}
@@ -361,23 +366,20 @@ def register(converter: Any) -> None:
     Args:
         converter: A ``cattrs.Converter``.
     """
-    from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415  takes long, few need it
 
-    def optional(cls: Any) -> list[str]:
-        return [each.name for each in attrs.fields(cls) if each.default is UNSET]
+    def may_lack(cls: Any) -> bool:
+        return attrs.has(cls) and any(each.default is UNSET for each in attrs.fields(cls))
 
-    def without_unset(cls: Any) -> Any:
-        left_out: dict[str, Any] = {name: override(omit_if_default=True) for name in optional(cls)}
-        return make_dict_unstructure_fn(cls, converter, **left_out)
+    def without_unset(value: Any) -> dict[str, Any]:
+        found = {each.name: getattr(value, each.name) for each in attrs.fields(type(value))}
+        return {name: converter.unstructure(one) for name, one in found.items() if one is not UNSET}
 
     def given(data: Any, hint: Any) -> Any:
         inner, nullable = unwrap(hint)
         return None if data is None and nullable else converter.structure(data, inner)
 
     # The one registered last is asked first; enums go by their class, before all functions.
-    converter.register_unstructure_hook_factory(
-        lambda cls: attrs.has(cls) and bool(optional(cls)), without_unset
-    )
+    converter.register_unstructure_hook_func(may_lack, without_unset)
     converter.register_structure_hook_func(lambda hint: Unset in get_args(hint), given)
     converter.register_structure_hook_func(is_model, lambda data, cls: load(cls, data))
     converter.register_unstructure_hook_func(is_model, dump)

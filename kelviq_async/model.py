@@ -186,6 +186,8 @@ def _lenient(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribut
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def model(cls: type[T]) -> type[T]:
     """Make a class a model: frozen, slotted, keyword-only, and lenient about what is missing."""
-    return attrs.define(
+    made: Any = attrs.define(
         cls, frozen=True, slots=True, weakref_slot=False, kw_only=True, field_transformer=_lenient
     )
+    made.__hash__ = None  # lists and dicts are in them: say so by the model's name
+    return cast("type[T]", made)

@@ -380,6 +380,25 @@ class Namespace:
         self._client = client
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def at_hand(name: str) -> Callable[[F], F]:
+    """Say that a plain method of the same namespace may know the answer of an async one at once.
+
+    The blocking twin asks that method first, in the caller's thread; None means that it does not know.
+
+    Args:
+        name: The plain method; it takes the same arguments.
+    """
+
+    def mark(function: F) -> F:
+        function.at_hand = name  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
 class _Method(Generic[P, R]):
     """A method of a namespace whose signature is a request's constructor."""
 

@@ -49,34 +49,39 @@ class _Life:
         if client is None:
             made = self._make(**self._resolved)
             if self.closed:
-                _loop.run(made.close())
+                _shut(made)
             # Two threads may come here at once; they go on with the same client.
             client = self._clients.setdefault(generation, made)
             _loop.keep_in_child(client)
         return client
 
     def close(self) -> None:
-        """Close the client, if there is one in this process."""
+        """Close the client, if there is one in this process; no loop is started for that."""
         self.closed = True
-        generation = _loop.generation()
-        if _loop.running() and generation in self._clients:
-            _loop.run(self._clients[generation].close())
+        client = self._clients.get(_loop.generation())
+        if client is None:
+            return
+        if _loop.running():
+            _loop.run(client.close())
         else:
-            # Nothing can be open without a loop, and none is started for that; whoever uses the
-            # client nevertheless gets a new one, which is closed before it is used.
-            self._clients.pop(generation, None)
+            _shut(client)
+
+
+def _shut(client: Async) -> None:
+    """Close a client that was never opened: there is nothing to end, so no loop is needed."""
+    client._runtime.closed = True  # noqa: SLF001
 
 
 class Blocking:
     """A client whose calls run on the private loop, from any thread and in forked children too."""
 
     _life: _Life
-    _change: Callable[[Async], Async] | None
-    _views: dict[Async, Async]
+    _change: Callable[[Async], Async]
+    _now: tuple[int, Async]
 
     def _start(self, make: Callable[P, Async], *args: P.args, **settings: P.kwargs) -> None:
         """Be a client made from these settings, all of which are given by name."""
-        self._be(_Life(functools.partial(make, *args, **settings)), None)
+        self._be(_Life(functools.partial(make, *args, **settings)), lambda client: client)
 
     @classmethod
     def _made(cls, make: Callable[P, Async], *args: P.args, **settings: P.kwargs) -> Self:
@@ -85,28 +90,29 @@ class Blocking:
         return client
 
     def _view(self, change: Callable[[Async], Async]) -> Self:
-        outer = self._change
         view = type(self).__new__(type(self))
-        view._be(self._life, lambda client: change(outer(client) if outer else client))  # noqa: SLF001  likewise
+        view._be(self._life, lambda client: change(self._change(client)))  # noqa: SLF001  likewise
         return view
 
-    def _be(self, life: _Life, change: Callable[[Async], Async] | None) -> None:
+    def _be(self, life: _Life, change: Callable[[Async], Async]) -> None:
         self._life = life
         self._change = change
-        self._views = {}
-        _ = self.live  # what is wrong with the settings is said now
+        self._here()
+
+    def _here(self) -> Async:
+        """Be in this process."""
+        generation = _loop.generation()
+        client = self._change(self._life.client())
+        _loop.keep_in_child(client)
+        self._now = generation, client
+        return client
 
     @property
     def live(self) -> Async:
         """The async client behind this one in this process; use it on the private loop only."""
-        client = self._life.client()
-        if self._change is None:
-            return client
-        view = self._views.get(client)
-        if view is None:
-            view = self._views.setdefault(client, self._change(client))
-            _loop.keep_in_child(view)
-        return view
+        generation, client = self._now
+        # a call of generation() would take as long as all the rest
+        return client if generation == _loop._process.generation else self._here()  # noqa: SLF001
 
     @classmethod
     def local(cls, world: Any = None, **settings: Any) -> Self:

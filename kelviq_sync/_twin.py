@@ -127,13 +127,13 @@ class _Writer:
             return self._at_run_time("KEEP", Origin("kelviq_async.request", "KEEP"))
         if value is UNSET:
             return self._at_run_time("UNSET", Origin("kelviq_async.model", "UNSET"))
+        cls = type(value)
         if isinstance(value, Enum):
-            cls = type(value)
             return f"{self._at_run_time(cls.__name__, Origin(cls.__module__, cls.__name__))}.{value.name}"
         if isinstance(value, str):
             return json.dumps(value)
-        if attrs.has(type(value)) and value == type(value)():
-            return f"{self._at_run_time(type(value).__name__, Origin(type(value).__module__, type(value).__name__))}()"
+        if attrs.has(cls) and value == cls():
+            return f"{self._at_run_time(cls.__name__, Origin(cls.__module__, cls.__name__))}()"
         if value is None or value == () or isinstance(value, bool | int | float):
             return repr(value)
         raise NoTwin(f"the default {value!r} of {where} cannot be written down")
@@ -208,26 +208,14 @@ class _Writer:
     def method(self, name: str, member: Any, target: str) -> None:
         """A function that is not made from a request."""
         function = inspect.unwrap(member)
-        annotation = inspect.signature(function).return_annotation
-        written, passed, source = self.arguments(function, function.__module__, "self")
-        answer = self.type_of(annotation, function.__module__)
-        called = f"{target}.{name}("
-        if inspect.isasyncgenfunction(function):
-            if member is function:
-                raise NoTwin(f"{function.__qualname__} is a generator: return a Stream")
-            answer, outer = self._managed(annotation, function.__module__), "Scope"
-        elif answer == "Self":
-            if source or inspect.iscoroutinefunction(function):
-                raise NoTwin(f"{function.__qualname__} returns Self: write its blocking form in Blocking")
-            outer, called = "self._view", f"lambda client: client.{name}("
-        elif source:
-            if _outermost(annotation, function.__module__) != "Stream":
-                raise NoTwin(f"{function.__qualname__} takes a source of items: return a Stream")
-            outer = "Rows.over"
-        elif inspect.iscoroutinefunction(function):
-            outer = "run"
+        module, annotation = function.__module__, inspect.signature(function).return_annotation
+        written, passed, source = self.arguments(function, module, "self")
+        if inspect.isasyncgenfunction(function) and member is not function:
+            answer, outer = self._managed(annotation, module), "Scope"
         else:
-            outer = OUTER.get(_outermost(annotation, function.__module__), "")
+            answer = self.type_of(annotation, module)
+            outer = _outer(function, answer, _outermost(annotation, module), source)
+        called = f"lambda client: client.{name}(" if outer == "self._view" else f"{target}.{name}("
         head = f"{' ' * 8}return {outer}{'(' if outer else ''}"
         if source:
             body = over(head, source, f"lambda fed: {called}", passed)
@@ -235,6 +223,11 @@ class _Writer:
             body = nested(head, called, passed)
         else:
             body = wrapped(f"{head}{called}", passed, ")")
+        first = getattr(function, "at_hand", None)
+        if first is not None:
+            # what is at hand is answered in the caller's thread, without crossing to the loop
+            asked = wrapped(f"{' ' * 8}known = {target}.{first}(", passed, ")")
+            body = [*asked, f"{' ' * 8}if known is not None:", f"{' ' * 12}return known", *body]
         self.lines.append("")
         self.define(name, written, answer, function, body)
 
@@ -296,6 +289,22 @@ class _Writer:
             summary = (inspect.getdoc(space) or "").partition("\n")[0]
             self.lines += ["", "    @cached_property"]
             self.define(name, ["self"], space.__name__, summary, [f"        return {space.__name__}(self)"])
+
+
+def _outer(function: FunctionType, answer: str, outermost: str, source: str) -> str:
+    """What a blocking method makes of what the async one returns."""
+    name = function.__qualname__
+    if inspect.isasyncgenfunction(function):
+        raise NoTwin(f"{name} is a generator: return a Stream")
+    if answer == "Self":
+        if source or inspect.iscoroutinefunction(function):
+            raise NoTwin(f"{name} returns Self: write its blocking form in Blocking")
+        return "self._view"
+    if source:
+        if outermost != "Stream":
+            raise NoTwin(f"{name} takes a source of items: return a Stream")
+        return "Rows.over"
+    return "run" if inspect.iscoroutinefunction(function) else OUTER.get(outermost, "")
 
 
 def _outermost(annotation: Any, module: str) -> str:

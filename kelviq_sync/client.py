@@ -76,9 +76,7 @@ if TYPE_CHECKING:
     from kelviq_async.client import Outcome, RawAnswer
     from kelviq_async.config import Config, KeySource, Limits, Observer, RetryPolicy, Secret
     from kelviq_async.entitlements.decisions import Decision, Lookup
-    from kelviq_async.entitlements.memory import Known
     from kelviq_async.entitlements.verdicts import Entitlements
-    from kelviq_async.errors import KelviqError
     from kelviq_async.model import Unset
     from kelviq_async.request import Layer, Page, Request
     from kelviq_async.sending.cache import Keeper
@@ -472,6 +470,18 @@ class EntitlementChecks(BlockingNamespace):
         """
         return self._client.live.entitlements.peek(customer_id, feature_id)
 
+    def peek_decision(self, customer_id: str, feature_id: str) -> Decision | None:
+        """The decision that a fresh answer in memory gives, without asking anybody; safe from any thread.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of the feature.
+
+        Returns:
+            The decision, or None where Kelviq would have to be asked.
+        """
+        return self._client.live.entitlements.peek_decision(customer_id, feature_id)
+
     def has_access(self, customer_id: str, feature_id: str) -> bool:
         """Whether a customer may use a feature.
 
@@ -486,6 +496,9 @@ class EntitlementChecks(BlockingNamespace):
             UnreadableAnswer: The verdict was no true or false.
             KelviqError: Kelviq could not be asked.
         """
+        known = self._client.live.entitlements.peek(customer_id, feature_id)
+        if known is not None:
+            return known
         return run(self._client.live.entitlements.has_access(customer_id, feature_id))
 
     def check(self, customer_id: str, feature_id: str) -> Decision:
@@ -502,6 +515,9 @@ class EntitlementChecks(BlockingNamespace):
             UnreadableAnswer: The verdict was no true or false.
             KelviqError: Kelviq could not be asked, and nothing usable is known.
         """
+        known = self._client.live.entitlements.peek_decision(customer_id, feature_id)
+        if known is not None:
+            return known
         return run(self._client.live.entitlements.check(customer_id, feature_id))
 
     def require(self, customer_id: str, feature_id: str) -> Decision:
@@ -618,28 +634,6 @@ class EntitlementChecks(BlockingNamespace):
                 warm=warm,
             ),
         )
-
-    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
-        """The decision that can be made without asking; where it is due, somebody asks behind the scenes."""
-        return self._client.live.entitlements.remembered(customer_id, feature_id, known)
-
-    def asked(self, customer_id: str) -> Entitlements | None:
-        """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
-        return run(self._client.live.entitlements.asked(customer_id))
-
-    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
-        """The decision that follows from an answer that just came."""
-        return self._client.live.entitlements.decided(customer_id, feature_id, found)
-
-    def without_answer(
-        self, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
-    ) -> Decision:
-        """The decision where Kelviq cannot be asked: a grant that is not too old, or the feature's policy.
-
-        Raises:
-            KelviqError: The failure itself, where neither helps.
-        """
-        return self._client.live.entitlements.without_answer(customer_id, feature_id, known, error)
 
 
 class Features(BlockingNamespace):

@@ -34,9 +34,13 @@ async def furnished() -> tuple[World, Requests]:
         await kelviq.customers.create("user-123", name="Ada", email="ada@example.com")
         await kelviq.customers.create("leaver", email="leaver@example.com")
 
-        licence = k.LicenseConfig(enabled=True, activation_limit=3, activation_limit_enabled=True, has_expiry=False)
+        licence = k.LicenseConfig(
+            enabled=True, activation_limit=3, activation_limit_enabled=True, has_expiry=False
+        )
         uploads = [await kelviq.media.upload(b"x", file_name=f"file-{n}.png") for n in range(4)]
-        await kelviq.plans.create("Lifetime", product, identifier="lifetime", license=licence, file_keys=uploads[:2])
+        await kelviq.plans.create(
+            "Lifetime", product, identifier="lifetime", license=licence, file_keys=uploads[:2]
+        )
         price = k.PlanPriceInput.flat({k.CatalogChargePeriod.ONE_TIME: Decimal(99)})
         await kelviq.plans.set_prices("lifetime", [price])
         await kelviq.plans.publish("lifetime")
@@ -56,15 +60,17 @@ async def furnished() -> tuple[World, Requests]:
         session = await bought(kelviq, world, "user-123")
         await bought(kelviq, world, "leaver")
         await bought(kelviq, world, "user-123", "lifetime", period=k.ChargePeriod.ONE_TIME)
-        mine = (await kelviq.subscriptions.current("user-123"))
-        leaving = (await kelviq.subscriptions.current("leaver"))
+        mine = await kelviq.subscriptions.current("user-123")
+        leaving = await kelviq.subscriptions.current("leaver")
         assert mine is not None
         assert leaving is not None
         orders = [order.id async for order in kelviq.orders.each()]
         refunded = (await kelviq.refunds.create(orders[0], amount_units=100)).id
         (key,) = {row.license_key for row in world.state.licenses.values()}
         active = await kelviq.licenses.activate(key, customer_id="user-123", instance_name="laptop")
-        leaver_gone = (await kelviq.licenses.activate(key, customer_id="user-123", instance_name="old laptop")).instance_id
+        leaver_gone = (
+            await kelviq.licenses.activate(key, customer_id="user-123", instance_name="old laptop")
+        ).instance_id
         organization = await kelviq.partner.provision("first", "first@example.com")
     world.state.promotions["promo-1"] = _promotion()
     month = k.ChargePeriod.MONTHLY
@@ -74,7 +80,9 @@ async def furnished() -> tuple[World, Requests]:
         "RetrieveCustomer": lambda: k.RetrieveCustomer("user-123"),
         "UpdateCustomer": lambda: k.UpdateCustomer("user-123", name=None),
         "ArchiveCustomer": lambda: k.ArchiveCustomer("leaver"),
-        "CreateCheckoutSession": lambda: k.CreateCheckoutSession("pro", month, SUCCESS, customer_id="user-123"),
+        "CreateCheckoutSession": lambda: k.CreateCheckoutSession(
+            "pro", month, SUCCESS, customer_id="user-123"
+        ),
         "ListCheckoutSessions": k.ListCheckoutSessions,
         "RetrieveCheckoutSession": lambda: k.RetrieveCheckoutSession(session),
         "ListCheckoutSessionEvents": lambda: k.ListCheckoutSessionEvents(session),

@@ -1,10 +1,7 @@
 """Our types inside somebody's own attrs classes, by way of their cattrs converter."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import attrs
 import cattrs
@@ -119,12 +116,3 @@ def test_other_types_stay_the_business_of_the_converter(converter):
     assert converter.structure({"name": "a"}, Own) == Own("a")
     assert converter.structure(1, int) == 1
     assert converter.unstructure({"a": Decimal(1)}) == {"a": Decimal(1)}
-
-
-def test_cattrs_is_not_loaded_before_it_is_needed():
-    script = "import sys, kelviq_async; kelviq_async.codec; print('cattrs' in sys.modules)"
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert done.stdout.strip() == "False"

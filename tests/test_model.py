@@ -5,6 +5,7 @@ import importlib
 import json
 import pickle
 import sys
+from collections.abc import Hashable
 from enum import Enum
 
 import attrs
@@ -171,6 +172,11 @@ class TestModel:
     def test_equality_is_about_fields_and_extras(self):
         assert Thing(name="a") == Thing(name="a")
         assert Thing(name="a") != Thing(name="a", extra={"b": 1})
+
+    def test_models_have_no_hash_and_say_so(self):
+        assert not isinstance(Thing(), Hashable)
+        with pytest.raises(TypeError, match="unhashable type: 'Thing'"):
+            hash(Thing())
 
     def test_is_model(self):
         assert is_model(Customer)

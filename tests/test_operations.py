@@ -22,7 +22,10 @@ ROOT = Path(__file__).parent.parent
 OPERATIONS = list(k.operations())
 CONTRACT = json.loads((ROOT / "tests/contract/kelviq-v1.json").read_text(encoding="utf-8"))
 DOCUMENTED = {
-    (fact["method"], "/".join("{}" if part.startswith("{") else part for part in fact["path"].split("/"))): fact
+    (
+        fact["method"],
+        "/".join("{}" if part.startswith("{") else part for part in fact["path"].split("/")),
+    ): fact
     for fact in CONTRACT["operations"].values()
 }
 
@@ -46,7 +49,9 @@ async def test_it_works_in_both_packages_and_comes_back_as_it_was(operation: k.O
     request = requests[operation.name]()
     assert isinstance(request, operation.request)
     wire = operation.render(request)
-    path = dict(zip(operation.path_names, [getattr(request, name) for name in operation.path_names], strict=True))
+    path = dict(
+        zip(operation.path_names, [getattr(request, name) for name in operation.path_names], strict=True)
+    )
     assert operation.parse(path, wire.query, wire.body) == request
 
     async with k.Kelviq.local(world, retry=False) as kelviq:
@@ -79,7 +84,9 @@ def test_the_blocking_method_does_the_same(operation: k.Operation) -> None:
 async def test_each_documented_error_becomes_its_exception(operation: k.Operation) -> None:
     _, requests = await furnished()
     request = requests[operation.name]()
-    documented = DOCUMENTED.get((operation.method, "/".join("{}" if p.startswith("{") else p for p in operation.path.split("/"))))
+    documented = DOCUMENTED.get(
+        (operation.method, "/".join("{}" if p.startswith("{") else p for p in operation.path.split("/")))
+    )
     statuses = {int(status) for status in (documented or {"responses": {}})["responses"]}
     for status in sorted((statuses | {400, 401, 403, 404, 409, 422, 428}) - set(operation.answers)):
         if status < 400:
@@ -87,7 +94,9 @@ async def test_each_documented_error_becomes_its_exception(operation: k.Operatio
         answer = k.WireAnswer(status, {}, b'{"planIdentifier": ["Not this one."]}')
         unknown = status >= 500 and not request.repeatable
         with pytest.raises(k.OutcomeUnknown if unknown else k.errors.BY_STATUS[status]) as caught:
-            await k.Kelviq("key", "key", partner_key="key", transport=Scripted(answer), retry=False).send(request)
+            await k.Kelviq("key", "key", partner_key="key", transport=Scripted(answer), retry=False).send(
+                request
+            )
         assert caught.value.fields["plan_identifier"] == ["Not this one."]
         assert caught.value.status == status
         assert caught.value.operation == operation.name
@@ -112,7 +121,9 @@ class Scripted:
 def test_it_stands_in_the_readme(operation: k.Operation) -> None:
     area, method = place(operation)
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert any(f"`{area}.{method}`" in line and f"`{operation.method} {operation.path}`" in line for line in lines)
+    assert any(
+        f"`{area}.{method}`" in line and f"`{operation.method} {operation.path}`" in line for line in lines
+    )
 
 
 @each_operation
@@ -127,7 +138,7 @@ def test_the_command_line_has_it(operation: k.Operation) -> None:
     area, method = place(operation)
     app = area_app(area)
     command = app[method.replace("_", "-")]
-    names = {name for name in inspect.signature(command.default_command).parameters}
+    names = set(inspect.signature(command.default_command).parameters)
     assert {field.name for field in attrs.fields(operation.request)} <= names
 
 
@@ -143,7 +154,11 @@ def test_it_is_explained(operation: k.Operation) -> None:
 def test_every_public_name_is_explained() -> None:
     for name in dir(k):
         value = getattr(k, name)
-        if isinstance(value, type) and not name.startswith("_") and value.__module__.startswith("kelviq_async"):
+        if (
+            isinstance(value, type)
+            and not name.startswith("_")
+            and value.__module__.startswith("kelviq_async")
+        ):
             assert inspect.getdoc(value), name
             if issubclass(value, k.Model) and value is not k.Model:
                 text = inspect.getdoc(value) or ""

@@ -79,7 +79,11 @@ async def test_the_subscription_guide_literally(server: Any, http: aiohttp.Clien
 
     status, page = await answered(http, "GET", f"{api}/subscriptions/?customer_id=user-123", headers=SERVER)
     assert status == 200
-    assert {name: page[name] for name in ("count", "next", "previous")} == {"count": 1, "next": None, "previous": None}
+    assert {name: page[name] for name in ("count", "next", "previous")} == {
+        "count": 1,
+        "next": None,
+        "previous": None,
+    }
     (row,) = page["results"]
     assert row["status"] == "active"
     assert row["plan"] == {"name": "Pro Plan", "identifier": "pro"}
@@ -137,7 +141,16 @@ async def test_creating_a_plan_literally(server: Any, http: aiohttp.ClientSessio
         "details", "isVisible", "isImported", "countries", "license", "links", "files", "ordering",
     }  # fmt: skip
     assert set(plan) == documented
-    shown = ("identifier", "name", "description", "product", "isVisible", "ordering", "metadata", "isImported")
+    shown = (
+        "identifier",
+        "name",
+        "description",
+        "product",
+        "isVisible",
+        "ordering",
+        "metadata",
+        "isImported",
+    )
     assert [plan[name] for name in shown] == [
         "pro-monthly", "Pro Monthly", "Pro tier billed monthly.", product.id, True, 1, {}, False,
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import threading
 import tracemalloc
 
 import pytest
+from hypothesis import given, strategies as st
 
 from kelviq_async.errors import ClientClosed, InvalidRequest, KelviqError, WrongLoop
 from kelviq_async.stream import Stream, WorkStream
@@ -201,6 +202,52 @@ async def test_memory_stays_flat():
     finally:
         tracemalloc.stop()
     assert peak < 1_000_000  # all results together would take twenty
+
+
+@given(
+    turns=st.lists(st.integers(0, 6), max_size=40),
+    concurrency=st.integers(1, 6),
+    window=st.integers(1, 12),
+    ordered=st.booleans(),
+    kind=st.sampled_from([iter, agen]),
+    consumers=st.integers(1, 3),
+)
+def test_whatever_the_timing_every_result_comes_once(turns, *, concurrency, window, ordered, kind, consumers):
+    running, most, pulled, results = 0, 0, 0, []
+
+    def source():
+        nonlocal pulled
+        for item in range(len(turns)):
+            pulled += 1
+            yield item
+
+    async def job(index, item, put):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(turns[index]):
+            await asyncio.sleep(0)
+        running -= 1
+        put(index, item)
+
+    async def consume(stream, pause):
+        async for item in stream:
+            results.append(item)
+            assert pulled - len(results) <= window
+            for _ in range(pause):
+                await asyncio.sleep(0)
+
+    async def story():
+        stream = work(kind(source()), job, concurrency=concurrency, window=window, ordered=ordered)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(consume(stream, pause) for pause in range(consumers)))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(story())
+    assert sorted(results) == list(range(len(turns)))
+    assert most <= concurrency
+    if ordered:
+        assert results == sorted(results)
 
 
 # Leaving early

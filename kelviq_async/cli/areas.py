@@ -50,7 +50,7 @@ def command_of(request: type[Request[Any]]) -> Callable[..., None]:
     if "page" in {each.name for each in operation.fields}:
         flags["all"] = "Every page, not just one."
     for name, text in flags.items():
-        annotation = Annotated[bool, Parameter(help=text, negative="")]
+        annotation = Annotated[bool, Parameter(help=text, negative="", show_default=False)]
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
         )

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final, NoReturn, get_args, get_origin
 from urllib.parse import urlencode
-
-from rich.console import Console
-from rich.table import Table
 
 from .. import (
     ApiError,
@@ -24,14 +19,12 @@ from .. import (
     Model,
     OpenEnum,
     Operation,
-    Page,
     Request,
     codec,
 )
+from .showing import as_json, show
 
 FLAGS: Final = ("json", "dry_run", "production", "all")
-COLUMNS: Final = 6
-"""As many columns as can be read side by side."""
 
 
 def call(operation: Operation, arguments: dict[str, Any]) -> None:
@@ -51,8 +44,7 @@ def call(operation: Operation, arguments: dict[str, Any]) -> None:
     except KelviqError as error:
         _fail(2, error)
     if flags["json"]:
-        data = codec.dump(answer)
-        print(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+        print(as_json(codec.dump(answer)))
     else:
         show(answer)
 
@@ -108,7 +100,7 @@ def described(request: Request[Any], *, production: bool) -> str:
         )
         lines.append(f"{header}  ({' or '.join(operation.keys)} key)")
     if wire.body is not None:
-        lines += ["Content-Type: application/json", "", json.dumps(wire.body, indent=2, default=_plain)]
+        lines += ["Content-Type: application/json", "", as_json(wire.body)]
     return "\n".join(lines)
 
 
@@ -121,57 +113,6 @@ async def _answered(request: Request[Any], *, production: bool, every: bool) -> 
 
 def _settings(*, production: bool) -> dict[str, Any]:
     return {"environment": "production"} if production else {}
-
-
-def show(answer: Any) -> None:
-    """Print an answer for reading: rows as a table, one thing as names and values."""
-    console = Console()
-    rows = answer.results if isinstance(answer, Page) else answer if isinstance(answer, list) else None
-    if rows is not None:
-        _show_rows(console, rows)
-        if isinstance(answer, Page):
-            console.print(f"{len(rows)} of {answer.count}", style="dim")
-    elif isinstance(answer, Model):
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in codec.dump(answer).items():
-            table.add_row(name, _cell(value))
-        console.print(table)
-    else:
-        console.print("Done." if answer is None else str(answer))
-
-
-def _show_rows(console: Console, rows: list[Any]) -> None:
-    if not rows:
-        console.print("Nothing.")
-        return
-    data = [codec.dump(row) for row in rows]
-    simple = [name for name in data[0] if not isinstance(data[0][name], dict | list)][:COLUMNS]
-    names = simple or list(data[0])[:COLUMNS]
-    table = Table(header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in data:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return (
-        json.dumps(value, ensure_ascii=False, default=_plain)
-        if isinstance(value, dict | list)
-        else str(value)
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Money that Kelviq sends as a number, digit by digit where a float can hold it."""
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(type(value).__name__)
 
 
 def _fail(code: int, error: KelviqError) -> NoReturn:

@@ -24,7 +24,8 @@ LARGEST_NUMBER: Final = 2**63 - 1
 LARGEST_EXPONENT: Final = 30
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SUSPECT: Final = re.compile(rb"\\u00|[eE][+-]?[0-9]|[0-9]{19}")
+_SUSPECT: Final = re.compile(rb"\\u(00|[dD])|[eE][+-]?[0-9]|[0-9]{19}")
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _PARTNER_HEADER: Final = "x-kelviq-partner-key"
 
 # The seeds ask for entitlements in camelCase and the OpenAPI file in snake_case; both also without the slash.
@@ -73,6 +74,8 @@ def _check_scalar(value: Any) -> None:
     if isinstance(value, str):
         if "\x00" in value:
             raise detail(400, "Null characters are not allowed.")
+        if not value.isascii() and _HALF.search(value):
+            raise detail(400, "JSON parse error: half of a character.")
     elif isinstance(value, Decimal):
         if value and abs(value.adjusted()) > LARGEST_EXPONENT:
             raise detail(400, "A number is out of range.")

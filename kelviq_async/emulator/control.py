@@ -151,7 +151,10 @@ def _fault(world: World, data: dict[str, Any]) -> Any:
         for name in _FAULT
         if data.get(name) is not None
     }
-    world.faults.add(data.get("operation", "*"), data.get("kind"), **settings)
+    names = [data.get(name) for name in ("operation", "kind")]
+    if not all(isinstance(name, str | None) for name in names):
+        raise detail(400, "The operation and the kind of a fault are texts.")
+    world.faults.add(names[0] or "*", names[1], **settings)
     return _faults(world, data)
 
 
@@ -168,7 +171,10 @@ def _endpoint(world: World, data: dict[str, Any]) -> Any:
     """``{"url": "http://127.0.0.1:9000/hook", "events": ["*"]}``."""
     if not isinstance(data.get("url"), str):
         raise bad_field("url", "This field is required.")
-    return world.webhooks.register(data["url"], data.get("events", ["*"]), data.get("secret"))
+    events = data.get("events", ["*"])
+    if not isinstance(events, list) or not all(isinstance(each, str) for each in events):
+        raise bad_field("events", "A list of event types is needed.")
+    return world.webhooks.register(data["url"], events, data.get("secret"))
 
 
 def _endpoints(world: World, _: dict[str, Any]) -> Any:

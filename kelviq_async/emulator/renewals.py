@@ -170,7 +170,7 @@ def _used_units(world: Core, row: SubscriptionRow) -> int:
     for report in world.state.usage:
         within = row.period_start <= report.at < world.now()
         if within and report.counted and report.customer_id == row.customer_id and report.feature_id:
-            before = 0 if report.kind == "SET" else used.get(report.feature_id, 0)
-            used[report.feature_id] = before + report.value
+            for name, units in (report.counts or {report.feature_id: report.value}).items():
+                used[name] = units + (0 if report.kind == "SET" else used.get(name, 0))
     ids = {feature.identifier: feature.id for feature in world.state.features.values()}
     return usage_units(choice, {ids[name]: max(0, units) for name, units in used.items() if name in ids})

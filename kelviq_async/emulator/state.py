@@ -178,7 +178,10 @@ class MeterRow:
 
 @attrs.define
 class UsageRow:
-    """One usage report or event, in order of arrival."""
+    """One usage report or event, in order of arrival.
+
+    ``value`` is about ``feature_id``. An event that several features count has them all in ``counts``.
+    """
 
     number: int
     at: datetime
@@ -190,6 +193,7 @@ class UsageRow:
     key: str | None = None
     resource_id: str | None = None
     counted: bool = True
+    counts: dict[str, int] | None = None
 
 
 @attrs.define

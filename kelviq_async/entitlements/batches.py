@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from collections.abc import Set as AbstractSet
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Collection, Mapping, Set as AbstractSet
+from typing import Any, Final, TypeVar
 
 from ..checks import identifier_problem, invalid
 from ..config import checked_seconds
 from ..errors import FailureClass, InvalidRequest, KelviqError, TimedOut
 from ..stream import Put, Source, Stream, WorkStream
-from .cache import EntitlementCache
+from .checker import Checker
 from .decisions import Decision, Lookup, Reason
-from .memory import Known
 from .verdicts import Entitlements
 
 T = TypeVar("T")
@@ -23,31 +21,6 @@ REMEMBERED: Final = 10_000
 """Customers whose answer a batch keeps, so that a pair that comes later costs no further call."""
 
 Progress = Callable[[int], None]
-
-
-class Asker(Protocol):
-    """What a batch needs of the namespace."""
-
-    _cache: EntitlementCache | None
-    _client: Any
-
-    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
-        """The decision that can be made without asking."""
-        ...
-
-    async def asked(self, customer_id: str) -> Entitlements | None:
-        """All the customer has, None for an unknown one."""
-        ...
-
-    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
-        """The decision that follows from an answer."""
-        ...
-
-    def without_answer(
-        self, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
-    ) -> Decision:
-        """The decision where Kelviq cannot be asked."""
-        ...
 
 
 class _Clock:
@@ -92,11 +65,12 @@ def _counted(put: Put[T], done: list[int], on_progress: Progress | None) -> Put[
     return counted
 
 
-def checked_many(
-    asker: Asker,
+def checked_many(  # noqa: C901  two steps that share what they remember
+    asker: Checker,
     pairs: Source[tuple[str, str]],
+    *,
     concurrency: int,
-    ordered: bool,  # noqa: FBT001
+    ordered: bool,
     deadline: float | None,
     on_progress: Progress | None,
 ) -> Stream[Decision]:
@@ -112,7 +86,7 @@ def checked_many(
         except InvalidRequest as error:
             put(index, _failed(*_shown(pair), error))
             return
-        known = None if asker._cache is None else asker._cache.memory.get(customer_id)
+        known = asker.known(customer_id)
         try:
             decision = asker.remembered(customer_id, feature_id, known)
         except KelviqError as error:
@@ -125,17 +99,21 @@ def checked_many(
             waiting[customer_id].append((index, feature_id))
         else:
             waiting[customer_id] = [(index, feature_id)]
-            try:
-                found = await clock.within(lambda: asker.asked(customer_id))
-            except KelviqError as error:
-                for number, feature in waiting.pop(customer_id):
-                    put(number, _without(asker, customer_id, feature, known, error))
-                return
-            answers[customer_id] = found
-            if len(answers) > REMEMBERED:
-                answers.popitem(last=False)
+            await ask(customer_id, put)
+
+    async def ask(customer_id: str, put: Put[Decision]) -> None:
+        """Ask about a customer, and decide every pair that has come to wait for it."""
+        try:
+            found = await clock.within(lambda: asker.asked(customer_id))
+        except KelviqError as error:
             for number, feature in waiting.pop(customer_id):
-                put(number, _decided(asker, customer_id, feature, found))
+                put(number, _without(asker, customer_id, feature, error))
+            return
+        answers[customer_id] = found
+        if len(answers) > REMEMBERED:
+            answers.popitem(last=False)
+        for number, feature in waiting.pop(customer_id):
+            put(number, _decided(asker, customer_id, feature, found))
 
     return WorkStream(
         pairs,
@@ -143,15 +121,16 @@ def checked_many(
         concurrency=concurrency,
         window=_window(concurrency),
         ordered=ordered,
-        track=asker._client.track,
+        track=asker.client.track,
     )
 
 
 def looked_up_many(
-    asker: Asker,
+    asker: Checker,
     customer_ids: Source[str],
+    *,
     concurrency: int,
-    ordered: bool,  # noqa: FBT001
+    ordered: bool,
     deadline: float | None,
     on_progress: Progress | None,
 ) -> Stream[Lookup]:
@@ -169,13 +148,15 @@ def looked_up_many(
         else:
             waiting[customer_id] = [index]
             try:
-                lookup = Lookup(customer_id, await clock.within(lambda: asker._client.entitlements.get(customer_id)))
+                lookup = Lookup(
+                    customer_id, await clock.within(lambda: asker.client.entitlements.get(customer_id))
+                )
             except KelviqError as error:
                 lookup = Lookup(customer_id, error=error)
             for number in waiting.pop(customer_id):
                 put(number, lookup)
 
-    return WorkStream(customer_ids, job, concurrency=concurrency, ordered=ordered, track=asker._client.track)
+    return WorkStream(customer_ids, job, concurrency=concurrency, ordered=ordered, track=asker.client.track)
 
 
 def _window(concurrency: Any) -> int:
@@ -183,30 +164,28 @@ def _window(concurrency: Any) -> int:
     return max(1000, 40 * concurrency) if isinstance(concurrency, int) else 1000
 
 
-def _decided(asker: Asker, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
+def _decided(asker: Checker, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
     try:
         return asker.decided(customer_id, feature_id, found)
     except KelviqError as error:
         return _failed(customer_id, feature_id, error)
 
 
-def _without(
-    asker: Asker, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
-) -> Decision:
+def _without(asker: Checker, customer_id: str, feature_id: str, error: KelviqError) -> Decision:
     try:
-        return asker.without_answer(customer_id, feature_id, known, error)
+        return asker.without_answer(customer_id, feature_id, error)
     except KelviqError as raised:
         return _failed(customer_id, feature_id, raised)
 
 
 def _failed(customer_id: str, feature_id: str, error: KelviqError) -> Decision:
-    return Decision(customer_id, feature_id, False, Reason.FAILED, error=error)  # noqa: FBT003
+    return Decision(customer_id, feature_id, False, Reason.FAILED, error=error)
 
 
 def _pair(pair: Any) -> tuple[str, str]:
     """Customer and feature out of a tuple, a list, or a row of a database."""
     unordered = isinstance(pair, str | bytes | Mapping | AbstractSet)
-    if unordered or not isinstance(pair, Collection) or len(pair) != 2:  # noqa: PLR2004
+    if unordered or not isinstance(pair, Collection) or len(pair) != 2:
         raise InvalidRequest("a pair of customer id and feature id is needed")
     customer_id, feature_id = pair
     for name, value in (("customer_id", customer_id), ("feature_id", feature_id)):

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 from ..api.entitlements import CustomerEntitlements, EntitlementEntry
+from ..codec import kept_of
 
 OWN: Final = ("current_usage", "remaining", "reset_at")
 
@@ -65,18 +66,15 @@ class Shapes:
         """One object for equal moments: meters of many customers start anew together."""
         if moment is None:
             return None
-        if len(self._times) > 10_000:  # noqa: PLR2004
+        if len(self._times) > 10_000:
             self._times.clear()
         return self._times.setdefault(moment, moment)
 
 
 def _key(entry: EntitlementEntry) -> tuple[Any, ...]:
     """What makes two rows the same but for their own numbers."""
-    odd = (
-        (repr(sorted(entry.extra.items())), repr(sorted(entry._kept.items())))
-        if entry.extra or entry._kept
-        else None
-    )
+    kept = kept_of(entry)
+    odd = (repr(sorted(entry.extra.items())), repr(sorted(kept.items()))) if entry.extra or kept else None
     return (
         entry.feature_id,
         entry.has_access,
@@ -88,7 +86,8 @@ def _key(entry: EntitlementEntry) -> tuple[Any, ...]:
 
 
 def _without_own(entry: EntitlementEntry) -> EntitlementEntry:
-    return attrs.evolve(entry, current_usage=None, remaining=None, reset_at=None)
+    missing: Any = None
+    return attrs.evolve(entry, current_usage=None, remaining=None, reset_at=missing)
 
 
 def put_together(customer_id: str, shape: Shape, own: tuple[Any, ...]) -> CustomerEntitlements:

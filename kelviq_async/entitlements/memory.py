@@ -34,7 +34,17 @@ class Known:
         from_store: Whether another process fetched it.
     """
 
-    __slots__ = ("denied_until", "from_store", "granted_until", "own", "refreshing", "reset", "shape", "start", "verdicts")
+    __slots__ = (
+        "denied_until",
+        "from_store",
+        "granted_until",
+        "own",
+        "refreshing",
+        "reset",
+        "shape",
+        "start",
+        "verdicts",
+    )
 
     def __init__(
         self, shape: Shape | None, own: tuple[Any, ...], start: float, reset: float, policy: CachePolicy

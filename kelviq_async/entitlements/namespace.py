@@ -8,14 +8,13 @@ from typing import Any
 from ..api import entitlements as api
 from ..api.entitlements import GetEntitlements
 from ..checks import identifier_problem, invalid
-from ..errors import Forbidden, KelviqError, NotFound, UnknownCustomer
+from ..errors import KelviqError, UnknownCustomer
+from ..request import at_hand
 from ..stream import Source, Stream
-from .asking import about_customer
 from .batches import checked_many, looked_up_many
 from .cache import EntitlementCache
-from .decisions import Decision, Lookup, Reason, decide
-from .decisions import Source as Origin
-from .memory import Known
+from .checker import Checker, checked
+from .decisions import Decision, Lookup
 from .verdicts import Entitlements
 
 
@@ -28,10 +27,9 @@ class EntitlementChecks(api.Entitlements):
 
     def __init__(self, client: Any) -> None:
         super().__init__(client)
-        self._cache: EntitlementCache | None = client.entitlement_cache
-        self._peek: Callable[[str, str], bool | None] = (
-            _nothing_known if self._cache is None else self._cache.memory.peek
-        )
+        cache: EntitlementCache | None = client.entitlement_cache
+        self._checker = Checker(client, cache)
+        self._peek: Callable[[str, str], bool | None] = _nothing_known if cache is None else cache.memory.peek
 
     def peek(self, customer_id: str, feature_id: str) -> bool | None:
         """What a fresh answer in memory says, without asking anybody; safe from any thread.
@@ -45,6 +43,22 @@ class EntitlementChecks(api.Entitlements):
         """
         return self._peek(customer_id, feature_id)
 
+    def peek_decision(self, customer_id: str, feature_id: str) -> Decision | None:
+        """The decision that a fresh answer in memory gives, without asking anybody; safe from any thread.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of the feature.
+
+        Returns:
+            The decision, or None where Kelviq would have to be asked.
+        """
+        if self._peek(customer_id, feature_id) is None:
+            return None
+        known = self._checker.known(customer_id)
+        return None if known is None else self._checker.recalled(customer_id, feature_id, known)
+
+    @at_hand("peek")
     async def has_access(self, customer_id: str, feature_id: str) -> bool:
         """Whether a customer may use a feature.
 
@@ -64,6 +78,7 @@ class EntitlementChecks(api.Entitlements):
             return verdict
         return (await self.check(customer_id, feature_id)).allowed
 
+    @at_hand("peek_decision")
     async def check(self, customer_id: str, feature_id: str) -> Decision:
         """Whether a customer may use a feature, and why.
 
@@ -79,15 +94,15 @@ class EntitlementChecks(api.Entitlements):
             KelviqError: Kelviq could not be asked, and nothing usable is known.
         """
         checked(customer_id, feature_id)
-        known = None if self._cache is None else self._cache.memory.get(customer_id)
-        decision = self.remembered(customer_id, feature_id, known)
+        known = self._checker.known(customer_id)
+        decision = self._checker.remembered(customer_id, feature_id, known)
         if decision is not None:
             return decision
         try:
-            found = await self.asked(customer_id)
+            found = await self._checker.asked(customer_id)
         except KelviqError as error:
-            return self.without_answer(customer_id, feature_id, known, error)
-        return self.decided(customer_id, feature_id, found)
+            return self._checker.without_answer(customer_id, feature_id, error)
+        return self._checker.decided(customer_id, feature_id, found)
 
     async def require(self, customer_id: str, feature_id: str) -> Decision:
         """Go on only if a customer may use a feature.
@@ -123,11 +138,11 @@ class EntitlementChecks(api.Entitlements):
         problem = identifier_problem(customer_id)
         if problem:
             raise invalid("customer_id", problem)
-        known = None if self._cache is None else self._cache.memory.get(customer_id)
-        if known is not None and self._cache is not None and self._cache.memory.clock() < known.denied_until:
+        known = self._checker.known(customer_id)
+        if known is not None and self._checker.is_complete(known):
             found = known.entitlements(customer_id)
         else:
-            found = await self.asked(customer_id)
+            found = await self._checker.asked(customer_id)
         if found is None:
             unknown = UnknownCustomer("Kelviq does not know this customer", status=404)
             unknown.about("GetEntitlements", GetEntitlements(customer_id))
@@ -140,13 +155,13 @@ class EntitlementChecks(api.Entitlements):
         Args:
             customer_id: Your own id of the customer.
         """
-        if self._cache is not None:
-            await self._cache.invalidate(customer_id)
+        if self._checker.cache is not None:
+            await self._checker.cache.invalidate(customer_id)
 
     async def invalidate_all(self) -> None:
         """Forget what is known of everybody."""
-        if self._cache is not None:
-            await self._cache.invalidate_all()
+        if self._checker.cache is not None:
+            await self._checker.cache.invalidate_all()
 
     def check_many(
         self,
@@ -171,7 +186,14 @@ class EntitlementChecks(api.Entitlements):
         Returns:
             An iterator of decisions. What goes wrong with one pair is that decision's ``error``.
         """
-        return checked_many(self._batch(warm=warm), pairs, concurrency, ordered, deadline, on_progress)
+        return checked_many(
+            self._batch(warm=warm),
+            pairs,
+            concurrency=concurrency,
+            ordered=ordered,
+            deadline=deadline,
+            on_progress=on_progress,
+        )
 
     def get_many(
         self,
@@ -196,71 +218,14 @@ class EntitlementChecks(api.Entitlements):
         Returns:
             An iterator of lookups. What goes wrong with one customer is that lookup's ``error``.
         """
-        return looked_up_many(self._batch(warm=warm), customer_ids, concurrency, ordered, deadline, on_progress)
-
-    def _batch(self, *, warm: bool) -> EntitlementChecks:
-        return self if warm or self._cache is None else type(self)(self._client.with_options(cache=False))
-
-    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
-        """The decision that can be made without asking; where it is due, somebody asks behind the scenes."""
-        cache = self._cache
-        if known is None or cache is None:
-            return None
-        memory = cache.memory
-        if not memory.is_fresh(known, feature_id):
-            if not memory.may_revalidate(known, feature_id):
-                return None
-            cache.refresh(known, lambda: self.asked(customer_id))
-        return decide(
-            customer_id, feature_id, known.entitlements(customer_id), source=Origin.MEMORY, age=memory.age(known)
+        return looked_up_many(
+            self._batch(warm=warm),
+            customer_ids,
+            concurrency=concurrency,
+            ordered=ordered,
+            deadline=deadline,
+            on_progress=on_progress,
         )
 
-    async def asked(self, customer_id: str) -> Entitlements | None:
-        """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
-        try:
-            answer = await self._client.send(GetEntitlements(customer_id))
-        except (NotFound, Forbidden) as error:
-            if not about_customer(error):
-                raise
-            return None
-        return Entitlements(customer_id, answer)
-
-    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
-        """The decision that follows from an answer that just came."""
-        known = None if self._cache is None else self._cache.memory.get(customer_id)
-        if known is None or not known.from_store or self._cache is None:
-            return decide(customer_id, feature_id, found)
-        return decide(customer_id, feature_id, found, source=Origin.STORE, age=self._cache.memory.age(known))
-
-    def without_answer(
-        self, customer_id: str, feature_id: str, known: Known | None, error: KelviqError
-    ) -> Decision:
-        """The decision where Kelviq cannot be asked: a grant that is not too old, or the feature's policy.
-
-        Raises:
-            KelviqError: The failure itself, where neither helps.
-        """
-        cache = self._cache
-        if cache is None or error.failure is None:
-            raise error
-        # an invalidation while we asked has taken the old answer away
-        if known is not None and cache.memory.get(customer_id) is known:
-            if cache.memory.may_serve_stale(known, feature_id):
-                found = known.entitlements(customer_id)
-                return decide(customer_id, feature_id, found, source=Origin.STALE, age=cache.memory.age(known))
-        policy = cache.memory.policy.unknown_for(feature_id)
-        if policy == "raise":
-            raise error
-        return Decision(customer_id, feature_id, policy == "allow", Reason.FALLBACK, Origin.FALLBACK)
-
-
-def checked(customer_id: object, feature_id: object) -> None:
-    """Refuse ids that cannot be ones.
-
-    Raises:
-        InvalidRequest: ``fields`` names the one.
-    """
-    for name, value in (("customer_id", customer_id), ("feature_id", feature_id)):
-        problem = identifier_problem(value)
-        if problem:
-            raise invalid(name, problem)
+    def _batch(self, *, warm: bool) -> Checker:
+        return self._checker if warm else Checker(self._client.with_options(cache=False), None)

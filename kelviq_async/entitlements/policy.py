@@ -14,11 +14,10 @@ from ..errors import ConfigError
 Unknown = Literal["raise", "deny", "allow"]
 
 
-def _checked(name: str, value: object, *, least: float = 0.0) -> float:
+def _check_seconds(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
-        raise ConfigError(f"{name} must be a finite number of seconds, at least {least:g}")
-    return float(value)  # type: ignore[arg-type]
+    if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
+        raise ConfigError(f"{name} must be a finite number of seconds, and not negative")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +38,7 @@ class FeaturePolicy:
         """Refuse what could never work."""
         for name in ("fresh", "max_stale"):
             if getattr(self, name) is not None:
-                _checked(f"feature policy: {name}", getattr(self, name))
+                _check_seconds(f"feature policy: {name}", getattr(self, name))
         if self.fresh is not None and self.max_stale is not None and self.max_stale < self.fresh:
             raise ConfigError("feature policy: max_stale must not be below fresh")
         if self.unknown not in {"raise", "deny", "allow"}:
@@ -69,11 +68,10 @@ class CachePolicy:
     def __attrs_post_init__(self) -> None:
         """Refuse what could never work."""
         for name in ("fresh", "denied", "revalidate", "max_stale"):
-            _checked(f"cache policy: {name}", getattr(self, name))
+            _check_seconds(f"cache policy: {name}", getattr(self, name))
         if self.max_stale < self.fresh:
             raise ConfigError("cache policy: max_stale must not be below fresh")
-        whole = isinstance(self.max_customers, int) and not isinstance(self.max_customers, bool)
-        if not whole or self.max_customers < 1:
+        if type(self.max_customers) is not int or self.max_customers < 1:
             raise ConfigError("cache policy: max_customers must be a whole number of at least 1")
         for feature_id, policy in self.features.items():
             problem = identifier_problem(feature_id)

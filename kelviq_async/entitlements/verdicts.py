@@ -9,6 +9,7 @@ import attrs
 
 from ..api.entitlements import CustomerEntitlements, EntitlementEntry
 from ..api.features import FeatureType
+from ..codec import kept_of
 
 
 @attrs.frozen
@@ -84,7 +85,8 @@ class Entitlement:
 
 def _unreadable(item: EntitlementEntry, name: str) -> bool:
     """Whether Kelviq did send a value, and nobody can tell which."""
-    return getattr(item, name) is None and item._kept.get(name) is not None  # noqa: SLF001
+    kept = kept_of(item).get(name)
+    return getattr(item, name) is None and kept is not None and kept.raw is not None
 
 
 def _total(items: Iterable[EntitlementEntry], name: str) -> int | None:
@@ -141,4 +143,4 @@ class Entitlements(Mapping[str, Entitlement]):
 
 def _is_about_nobody_knows_what(entry: EntitlementEntry) -> bool:
     """Whether an entry is no object, or names its feature with something that is no text."""
-    return _unreadable(entry, "feature_id") or "" in entry._kept  # noqa: SLF001  what was no object is kept so
+    return _unreadable(entry, "feature_id") or "" in kept_of(entry)  # what was no object is kept so

@@ -118,14 +118,13 @@ class CacheSend:
         result: Any = _LEADERLESS
         failure: KelviqError | None = None
         try:
-            answer = await self._keeper.found(request, key, since)
-            if answer is None:
+            result = await self._keeper.found(request, key, since) or _LEADERLESS
+            if result is _LEADERLESS:
                 start = self._keeper.clock()
-                answer = await self._inner(request, options)
+                result = await self._inner(request, options)
                 if not flight.outdated:
-                    self._keeper.keep(request, key, answer, start)
-            result = answer
-            return answer  # type: ignore[no-any-return]
+                    self._keeper.keep(request, key, result, start)
+            return result  # type: ignore[no-any-return]
         except KelviqError as error:
             failure = error
             if not flight.outdated:

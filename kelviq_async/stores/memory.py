@@ -49,7 +49,9 @@ class _Listener:
         try:
             self._on_message(message)
         except Exception as error:  # noqa: BLE001  one bad message must not keep the next ones out
-            logger.error("a message of a store's channel could not be handled: %s", type(error).__name__)
+            # without its traceback, which quotes ids
+            kind = type(error).__name__
+            logger.error("a message of a store's channel could not be handled: %s", kind)  # noqa: TRY400
 
     async def aclose(self) -> None:
         """See ``Subscription.aclose``."""

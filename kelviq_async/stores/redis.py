@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
-import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from ..config import checked_seconds
 from ..errors import ConfigError
+from .address import checked_url
 from .breaker import Breaker
+from .listening import Listener, quietly
 from .protocol import StoreFailed, Subscription
-
-logger = logging.getLogger("kelviq_async")
 
 CONNECTIONS: Final = 32
 """Commands on their way at once, each on a connection of its own; further ones wait their turn."""
-CONNECT: Final = 5.0
-"""Seconds for a subscription to connect, which nobody waits for."""
-QUIET: Final = 10.0
-"""Seconds without a message after which the server is asked whether it is still there."""
-BACKOFF: Final = (0.05, 5.0)
-"""Seconds at most before the first new attempt to connect, and before any later one."""
 
+_LEFT_ALONE: Final = "the store has failed several times in a row and is left alone for a while"
 _PREFIX: Final = re.compile(r"[!-~]{1,200}")
-_OPTIONS: Final = frozenset({"db", "username", "password", "client_name"})
 
 # Of a value and what is done about it nothing else must come in between, hence scripts.
 _REPLACE: Final = """
@@ -75,14 +66,10 @@ class RedisStore:
         failures: int = 3,
         pause: float = 5.0,
     ) -> None:
-        self._place = _checked_url(url)
-        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-            raise ConfigError("prefix must be a text without spaces, of at most 200 characters")
-        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
-            raise ConfigError("failures must be a positive whole number")
-        self._prefix = prefix
+        self._place = checked_url(url)
+        self._prefix = _checked_prefix(prefix)
         self._deadline = _seconds(deadline, "deadline")
-        self._breaker = Breaker(failures, _seconds(pause, "pause"))
+        self._breaker = Breaker(_checked_count(failures), _seconds(pause, "pause"))
         self._pool = _pool_maker(url)
         # By the loop itself and not by its id, which another one may get. A process that was forked
         # has other loops, so it never writes to its parent's connections.
@@ -130,8 +117,7 @@ class RedisStore:
     ) -> Subscription:
         """See ``Store.subscribe``. Each subscription has a connection of its own."""
         lines = self._here()
-        listener = _Listener(lines, self._name(channel), on_message, on_gap)
-        lines.listeners.add(listener)
+        listener = lines.listener(self._name(channel), on_message, on_gap)
         try:
             if not self._breaker.open:
                 with contextlib.suppress(TimeoutError):
@@ -165,15 +151,17 @@ class RedisStore:
 
     async def _do(self, *command: str | bytes | int) -> Any:
         if not self._breaker.enter():
-            raise StoreFailed("the store has failed several times in a row and is left alone for a while")
+            raise StoreFailed(_LEFT_ALONE)
         sent = False
         try:
             lines = self._here()
-            async with asyncio.timeout(self._deadline), lines.room:
+            async with asyncio.timeout(self._deadline), lines.room(self._breaker):
                 sent = True
                 answer = await lines.client.execute_command(*command)
         except asyncio.CancelledError:
             self._breaker.abandoned()
+            raise
+        except StoreFailed:
             raise
         except Exception as error:  # noqa: BLE001  whatever a client library comes up with, it is the store's failure
             raise self._failed(error, sent=sent) from None
@@ -201,93 +189,30 @@ class _Lines:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.room = asyncio.Semaphore(CONNECTIONS)
-        self.listeners: set[_Listener] = set()
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._listeners: set[Listener] = set()
+
+    @contextlib.asynccontextmanager
+    async def room(self, breaker: Breaker) -> AsyncGenerator[None, None]:
+        """One of the connections; not one of a server that turned out to be gone meanwhile."""
+        waited = self._room.locked()
+        async with self._room:
+            if waited and not breaker.enter():
+                breaker.abandoned()
+                raise StoreFailed(_LEFT_ALONE)
+            yield
+
+    def listener(
+        self, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
+    ) -> Listener:
+        listener = Listener(self.client.pubsub, channel, on_message, on_gap, self._listeners.discard)
+        self._listeners.add(listener)
+        return listener
 
     async def close(self) -> None:
-        for listener in list(self.listeners):
+        for listener in list(self._listeners):
             await listener.aclose()
-        await _quietly(self.client.connection_pool.disconnect())
-
-
-class _Listener:
-    """A subscription: a task that listens, and connects again for as long as it takes."""
-
-    def __init__(
-        self, lines: _Lines, channel: str, on_message: Callable[[bytes], None], on_gap: Callable[[], None]
-    ) -> None:
-        self.connected = asyncio.Event()
-        self.handed_out = False
-        self._lines = lines
-        self._channel = channel
-        self._on_message = on_message
-        self._on_gap = on_gap
-        self._random = random.Random()  # noqa: S311  spreads reconnects, keeps no secret
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def aclose(self) -> None:
-        """See ``Subscription.aclose``."""
-        self._lines.listeners.discard(self)
-        self._task.cancel()
-        if self._task is not asyncio.current_task():
-            await asyncio.wait([self._task])
-
-    async def _run(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                async with contextlib.aclosing(self._messages()) as messages:
-                    async for message in messages:
-                        attempt = 0
-                        if message is not None:
-                            self._call(self._on_message, message)
-                        elif self.handed_out or self.connected.is_set():
-                            self._call(self._on_gap)
-                        self.connected.set()
-            except Exception as error:  # noqa: BLE001  whatever went wrong, the way out is to connect again
-                level = logging.DEBUG if attempt else logging.WARNING
-                logger.log(level, "a store's channel was interrupted: %s", type(error).__name__)
-            first, most = BACKOFF
-            await asyncio.sleep(self._random.uniform(0, min(most, first * 2 ** min(attempt, 30))))
-            attempt += 1
-
-    async def _messages(self) -> AsyncIterator[bytes | None]:
-        """What comes in over one connection; None says that the subscription has just begun."""
-        pubsub = self._lines.client.pubsub()
-        try:
-            async with asyncio.timeout(CONNECT):
-                await pubsub.subscribe(self._channel)
-            asked = False
-            while True:
-                message = await pubsub.get_message(timeout=QUIET)
-                if message is None:
-                    if asked:
-                        raise TimeoutError
-                    # A peer that vanished without a word is not noticed by listening alone.
-                    async with asyncio.timeout(CONNECT):
-                        await pubsub.ping()
-                    asked = True
-                    continue
-                asked = False
-                if message["type"] == "subscribe":
-                    yield None
-                elif message["type"] == "message":
-                    yield bytes(message["data"])
-        finally:
-            await _quietly(pubsub.aclose())
-
-    def _call(self, function: Callable[..., None], *arguments: bytes) -> None:
-        try:
-            function(*arguments)
-        except Exception as error:  # noqa: BLE001  one bad message must not keep the next ones out
-            logger.error("a message of a store's channel could not be handled: %s", type(error).__name__)
-
-
-async def _quietly(closing: Any) -> None:
-    """Close something that may be broken already, without waiting for the other side for long."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(1):
-            await closing
+        await quietly(self.client.connection_pool.disconnect())
 
 
 def _seconds(value: object, name: str) -> float:
@@ -297,35 +222,23 @@ def _seconds(value: object, name: str) -> float:
     return seconds
 
 
+def _checked_prefix(value: object) -> str:
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise ConfigError(
+            "prefix must be a text of printable ASCII without spaces, of at most 200 characters"
+        )
+    return value
+
+
+def _checked_count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError("failures must be a positive whole number")
+    return value
+
+
 def _expiry(ttl: float | None) -> tuple[str, int] | tuple[()]:
     seconds = checked_seconds(ttl, "ttl")
     return () if seconds is None else ("PX", math.ceil(seconds * 1000))
-
-
-def _checked_url(url: object) -> str:
-    """Where a url leads, without names and passwords."""
-    problem = "the store's url must be redis://host:port/db, rediss://host:port/db or unix:///path?db=0"
-    try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        port = parts.port if parts is not None else None
-        options = parse_qsl(parts.query, strict_parsing=True) if parts is not None and parts.query else []
-    except ValueError:
-        raise ConfigError(problem) from None
-    if parts is None or parts.fragment or parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ConfigError(problem)
-    local = parts.scheme == "unix"
-    # redis-py would go to the local host, or to database 0, where it cannot read a part.
-    if (not parts.path if local else not parts.hostname or not re.fullmatch(r"(/\d*)?", parts.path, re.ASCII)):
-        raise ConfigError(problem)
-    for name, value in options:
-        if name not in _OPTIONS and not name.startswith("ssl_"):
-            raise ConfigError("the store's url holds an option that the store decides about, or nobody knows")
-        if name == "db" and not re.fullmatch(r"\d+", value, re.ASCII):
-            raise ConfigError(problem)
-    if local:
-        return f"unix://{parts.path}"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
 def _pool_maker(url: str) -> Callable[[], Any]:
@@ -342,10 +255,10 @@ def _pool_maker(url: str) -> Callable[[], Any]:
         raise ConfigError("RedisStore needs redis-py: pip install 'kelviq-async[redis]'") from None
 
     def make() -> Any:
-        pool = ConnectionPool.from_url(url)
         # Whatever the version's defaults are: one attempt, as an `add` that is repeated contradicts
         # itself; no time limits but our own; bytes; the protocol that all versions speak alike.
-        pool.connection_kwargs.update(
+        pool = ConnectionPool.from_url(
+            url,
             retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False,
             retry_on_error=[],

@@ -68,13 +68,15 @@ class MediaUploads(api.Media):
         if not place.url or not place.file_key:
             raise UnreadableAnswer("the answer names no place to upload to")
         await self._post(place, file_name, kind, data, on_progress)
-        return place.file_key
+        key: str = place.file_key
+        return key
 
     async def _post(
         self, place: Upload, file_name: str, kind: str, data: bytes, on_progress: Progress | None
     ) -> None:
         boundary = secrets.token_hex(16)
-        head = b"".join(_part(boundary, name, str(value).encode()) for name, value in (place.fields or {}).items())
+        fields = (place.fields or {}).items()
+        head = b"".join(_part(boundary, name, str(value).encode()) for name, value in fields)
         head += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(file_name)}"\r\n'
             f"Content-Type: {_quoted(kind)}\r\n\r\n"
@@ -100,7 +102,7 @@ class MediaUploads(api.Media):
                 body(),
             )
         )
-        if not 200 <= answer.status < 300:  # noqa: PLR2004
+        if not 200 <= answer.status < 300:
             raise api_error(answer.status, None)
 
 

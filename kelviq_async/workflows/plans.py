@@ -61,7 +61,7 @@ class PlanDownloads(api.Plans):
                         on_progress(written)
 
                 answer = await self._client.carry(WireRequest("GET", place.url, {}), sink=keep)
-            if not 200 <= answer.status < 300:  # noqa: PLR2004
+            if not 200 <= answer.status < 300:
                 raise api_error(answer.status, None)
             await anyio.to_thread.run_sync(os.replace, partial, target)
         finally:

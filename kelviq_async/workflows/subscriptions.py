@@ -40,8 +40,9 @@ class CurrentSubscriptions(api.Subscriptions):
 
 
 def _rank(each: Subscription) -> tuple[bool, int, date]:
+    started: date | None = each.start_date
     return (
         each.billing_type != BillingType.ONE_TIME,
         -GRANTING.index(each.status),
-        each.start_date or date.min,
+        started or date.min,
     )

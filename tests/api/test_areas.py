@@ -9,7 +9,7 @@ import pytest
 
 from kelviq_async import Host, Key, Message, OpenEnum, api, codec, operations
 from kelviq_async.errors import CodecError
-from kelviq_async.model import Model, is_model
+from kelviq_async.model import Model
 from kelviq_async.request import Namespace, call, pages
 
 OPERATIONS = list(operations())
@@ -39,7 +39,7 @@ class TestDescriptions:
 
     @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)
     def test_attributes_are_explained_in_their_order(self, cls):
-        own = [name for name in vars(cls).get("__annotations__", ()) if name in dict(fields_of(cls))]
+        own = [name for name in inspect.get_annotations(cls) if name in dict(fields_of(cls))]
         assert documented(cls, "Attributes") == own
 
     @every_operation
@@ -88,9 +88,6 @@ class TestOperations:
             for value in vars(cls).values()
             if isinstance(value, pages)
         }
-        assert walked == {
-            each.request for each in OPERATIONS if getattr(each.response, "__origin__", None).__name__ == "Page"
-        } if False else walked
         lists = {each.request for each in OPERATIONS if each.name.startswith("List")}
         assert walked == lists
 
@@ -123,12 +120,9 @@ class TestOperations:
     @every_operation
     def test_an_empty_answer_is_one_only_where_there_is_nothing_to_tell(self, operation):
         request = operation.request(**{each.name: "a" for each in operation.fields if each.required})
-        if operation.name == "LocatePlanFile":
-            return
-        empty = request.read(204, None, {})
-        assert empty is None or empty == codec.load(operation.response, {}) or operation.name == "GetEntitlements"
         if operation.method == "DELETE":
-            assert request.read(200, None, {}) in {None, Message()}
-        elif is_model(operation.response):
+            assert request.read(204, None, {}) in [None, Message()]
+            assert request.read(200, None, {}) in [None, Message()]
+        elif operation.name != "LocatePlanFile":
             with pytest.raises(CodecError):
                 request.read(200, None, {})

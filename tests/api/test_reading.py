@@ -44,7 +44,9 @@ class TestEntitlements:
         with pytest.raises(CodecError, match="another customer"):
             self.request.read(200, {"customerId": other, "entitlements": [ENTRY]}, {})
 
-    @pytest.mark.parametrize("data", [None, [], "", {}, {"entitlements": None}, {"entitlements": {}}, {"detail": "x"}])
+    @pytest.mark.parametrize(
+        "data", [None, [], "", {}, {"entitlements": None}, {"entitlements": {}}, {"detail": "x"}]
+    )
     def test_no_list_is_no_verdict(self, data):
         # An empty list means "nothing is granted", so nothing else may be taken for one.
         with pytest.raises(CodecError, match="no list"):
@@ -59,7 +61,9 @@ class TestLicenses:
         assert answer.valid is False
         assert answer.code == "INVALID_KEY"
 
-    @pytest.mark.parametrize("data", [None, [], {}, {"detail": "Not found."}, {"valid": None}, {"valid": "false"}])
+    @pytest.mark.parametrize(
+        "data", [None, [], {}, {"detail": "Not found."}, {"valid": None}, {"valid": "false"}]
+    )
     def test_any_other_404_is_not(self, data):
         with pytest.raises(CodecError, match="verdict"):
             self.request.read(404, data, {})
@@ -77,7 +81,9 @@ class TestPlanFiles:
         assert location.url == "https://files.example.com/s3cret"
         assert "s3cret" not in repr(location)
 
-    @pytest.mark.parametrize(("status", "headers"), [(200, {"Location": "https://x"}), (302, {}), (302, {"Location": ""})])
+    @pytest.mark.parametrize(
+        ("status", "headers"), [(200, {"Location": "https://x"}), (302, {}), (302, {"Location": ""})]
+    )
     def test_without_one_there_is_no_file(self, status, headers):
         with pytest.raises(UnreadableAnswer) as caught:
             self.request.read(status, None, headers)

@@ -42,7 +42,7 @@ FLAGS = {"nullable", "readOnly", "writeOnly", "deprecated", "exclusiveMinimum", 
 STRUCTURE = {"$ref", "enum", "required", "properties", "items", "additionalProperties", "oneOf", "allOf"}
 
 
-class NotUnderstood(ValueError):  # noqa: N818 - reads as what happened
+class NotUnderstood(ValueError):
     """The file uses something that this script would lose."""
 
 

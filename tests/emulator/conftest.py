@@ -60,7 +60,11 @@ CATALOGUE = {
             "name": "Pro Plan",
             "product": "app",
             "prices": {"MONTHLY": "49.00", "YEARLY": "490.00"},
-            "features": {"export-data": True, "api-calls": {"value": 100, "reset": "EVERY_MONTH"}, "seats": 5},
+            "features": {
+                "export-data": True,
+                "api-calls": {"value": 100, "reset": "EVERY_MONTH"},
+                "seats": 5,
+            },
             "links": [{"name": "Guide", "url": "https://example.com/guide"}],
         },
         {
@@ -145,7 +149,7 @@ class Shop:
         return self.world.state.subscriptions[self.world.state.checkouts[session].subscription_id]
 
     async def current(self, customer_id="user-123"):
-        return (await self.kelviq.subscriptions.list(customer_id=customer_id)).results
+        return (await self.kelviq.subscriptions.list(customer_id=customer_id, page_size=100)).results
 
     def events(self):
         """Types of the events since the last call."""
@@ -210,7 +214,9 @@ def differences(fact, value, where):
     kind = fact.get("type")
     if kind and (not isinstance(value, KINDS[kind]) or (kind != "boolean" and isinstance(value, bool))):
         return [f"{where} is {value!r}, not of type {kind}"]
-    if ("enum" in fact and value not in fact["enum"]) or not FORMS.get(fact.get("format"), bool)(value or "-"):
+    if ("enum" in fact and value not in fact["enum"]) or not FORMS.get(fact.get("format"), bool)(
+        value or "-"
+    ):
         return [f"{where} is {value!r}"]
     found = []
     fields = fact.get("fields", {})

@@ -130,7 +130,9 @@ def test_three_retries_follow_sixty_seconds_apart_and_then_none(world):
     assert len({each.headers["webhook-id"] for each in told}) == 1
     (row,) = world.deliveries
     assert (row.attempts, row.delivered, row.status_code, row.next_attempt) == (4, False, 500, None)
-    assert [each.at - START for each in world.state.attempts] == [timedelta(minutes=each) for each in range(4)]
+    assert [each.at - START for each in world.state.attempts] == [
+        timedelta(minutes=each) for each in range(4)
+    ]
     assert world.webhooks.pending() == []
 
 
@@ -174,7 +176,9 @@ def test_each_attempt_is_signed_anew_with_the_time_of_the_machine(world):
     assert told[0].headers["webhook-signature"] != told[1].headers["webhook-signature"]
 
 
-@pytest.mark.parametrize("failure", [ConnectionError("down"), TimeoutError(), RuntimeError("a bug of the receiver")])
+@pytest.mark.parametrize(
+    "failure", [ConnectionError("down"), TimeoutError(), RuntimeError("a bug of the receiver")]
+)
 async def test_where_nobody_answers_there_is_no_status(world, failure):
     world.webhooks.register(HOOK)
     world.webhooks.sender = Post(failure)
@@ -211,12 +215,14 @@ async def test_who_sends_is_woken(world):
 
 
 async def test_deliveries_to_one_endpoint_come_in_order_and_do_not_hold_up_others(world):
-    gate, got = asyncio.Event(), []
+    gate, fast, got = asyncio.Event(), asyncio.Event(), []
 
     async def post(url, headers, body):
         if url.endswith("/slow"):
             await gate.wait()
         got.append((url[-4:], headers["webhook-id"]))
+        if len(got) == 3:
+            fast.set()
         return 200
 
     world.webhooks.sender = post
@@ -225,8 +231,7 @@ async def test_deliveries_to_one_endpoint_come_in_order_and_do_not_hold_up_other
     for number in range(3):
         tell(world, number)
     task = asyncio.create_task(world.webhooks.deliver_due())
-    while len(got) < 3:
-        await asyncio.sleep(0)
+    await fast.wait()
     assert {name for name, _ in got} == {"fast"}
     gate.set()
     assert await task == 6

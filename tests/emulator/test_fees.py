@@ -2,8 +2,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from kelviq_async.emulator.fees import KELVIQ_FEES, Fee, FeeComponent, apportion, net_units, transaction_fee
 from kelviq_async.emulator.pricing import half_up

@@ -4,8 +4,7 @@ from itertools import pairwise
 from time import process_time
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from kelviq_async.emulator.periods import (
     CHARGE_PERIODS,

@@ -40,12 +40,15 @@ def reason(method, path, body=None, *, host="http://localhost", headers=JSON, st
             "POST",
             "/customers/",
             {"customerId": "a", "billingAddress": {"postal_code": "1"}},
-            "billingAddress.postal_code is spelled billingAddress.postalCode",
+            "billingAddress.postal_code is spelled postalCode",
         ),
         (
             "POST",
             "/checkout/",
-            {"planIdentifier": "p", "features": [{"identifier": "a", "quantity": 1}, {"identifier": "a", "count": 1}]},
+            {
+                "planIdentifier": "p",
+                "features": [{"identifier": "a", "quantity": 1}, {"identifier": "a", "count": 1}],
+            },
             "features.1.count is not known",
         ),
         (
@@ -77,7 +80,9 @@ def test_what_the_documentation_does_not_know(method, path, body, said):
 
 def test_all_that_is_wrong_is_said_at_once():
     said = reason("POST", "/customers?x=1", {"customer_id": "a", "b": 1})
-    assert all(text in said for text in ("CreateCustomer", "path", "x is not", "customer_id is spelled", "b is not"))
+    assert all(
+        text in said for text in ("CreateCustomer", "path", "x is not", "customer_id is spelled", "b is not")
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,12 +122,19 @@ def test_kelviqs_own_hosts_are_told_apart(path, host, passes):
 
 
 def test_two_credentials_are_one_too_many():
-    assert "two credentials" in reason("GET", "/customers/", headers={"X-Kelviq-Partner-Key": "pk_test_emulator"})
+    assert "two credentials" in reason(
+        "GET", "/customers/", headers={"X-Kelviq-Partner-Key": "pk_test_emulator"}
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "passes"),
-    [("application/json", True), ("application/json; charset=utf-8", True), ("text/plain", False), ("", False)],
+    [
+        ("application/json", True),
+        ("application/json; charset=utf-8", True),
+        ("text/plain", False),
+        ("", False),
+    ],
 )
 def test_a_body_comes_as_json(kind, passes):
     said = reason("POST", "/customers/", {"customerId": "a"}, headers={"content-type": kind} if kind else {})
@@ -140,9 +152,13 @@ async def test_our_own_client_is_strict_enough():
     world.seed_from(seeded)
     async with Kelviq.local(world) as kelviq:
         await kelviq.customers.create("user-123", name="Ada", metadata={"a_b": 1})
-        link = await kelviq.checkout.create_session("pro", "MONTHLY", "https://x.example/", customer_id="user-123")
+        link = await kelviq.checkout.create_session(
+            "pro", "MONTHLY", "https://x.example/", customer_id="user-123"
+        )
         world.pay(link.checkout_session_id)
         await kelviq.usage.report(1, "user-123", "api-calls", "DELTA")
         assert (await kelviq.entitlements.raw("user-123")).entitlements[0].current_usage == 1
-        assert [each.plan.identifier async for each in kelviq.subscriptions.each(customer_id="user-123")] == ["pro"]
+        assert [each.plan.identifier async for each in kelviq.subscriptions.each(customer_id="user-123")] == [
+            "pro"
+        ]
     assert world.crashes == []

@@ -91,23 +91,21 @@ async def test_set_is_a_total_and_delta_comes_on_top(kelviq):
 
 
 @pytest.mark.parametrize(
-    ("value", "customer", "feature", "behaviour", "reason"),
+    ("report", "reason"),
     [
-        (1, "nobody", "api-calls", "DELTA", "customer_id"),
-        (1, "user-123", "nothing", "DELTA", "feature_id"),
-        (1, "user-123", "export-data", "DELTA", "no METER"),
-        (1, "user-123", "elsewhere", "DELTA", "not entitled"),
-        (1, "empty-handed", "api-calls", "DELTA", "not entitled"),
-        (-1, "user-123", "api-calls", "SET", "negative"),
-        (-1, "user-123", "api-calls", "DELTA", "negative"),
-        (2**60, "user-123", "api-calls", "DELTA", "out of range"),
+        ((1, "nobody", "api-calls", "DELTA"), "customer_id"),
+        ((1, "user-123", "nothing", "DELTA"), "feature_id"),
+        ((1, "user-123", "export-data", "DELTA"), "no METER"),
+        ((1, "user-123", "elsewhere", "DELTA"), "not entitled"),
+        ((1, "empty-handed", "api-calls", "DELTA"), "not entitled"),
+        ((-1, "user-123", "api-calls", "SET"), "negative"),
+        ((-1, "user-123", "api-calls", "DELTA"), "negative"),
+        ((2**60, "user-123", "api-calls", "DELTA"), "out of range"),
     ],
 )
-async def test_what_cannot_be_counted_is_refused_and_not_in_the_ledger(
-    world, kelviq, value, customer, feature, behaviour, reason
-):
+async def test_what_cannot_be_counted_is_refused_and_not_in_the_ledger(world, kelviq, report, reason):
     with pytest.raises(BadRequest, match=reason):
-        await kelviq.usage.report(value, customer, feature, behaviour)
+        await kelviq.usage.report(*report)
     assert world.usage_ledger == []
 
 
@@ -151,6 +149,7 @@ async def test_an_event_counts_once_for_its_key(world, kelviq):
         ("EVENT", "key-1", True),
         ("EVENT", "key-1", False),
     ]
+    assert world.usage_ledger[0].counts == {"tokens": 40, "prompts": 1}
 
 
 async def test_events_are_counted_by_the_meters_they_fit_and_go_beyond_limits(kelviq):

@@ -5,8 +5,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from kelviq_async import Kelviq, codec
 from kelviq_async.emulator import World, registry
@@ -30,7 +29,9 @@ def ask(world, method, path, body=None, *, key="server", headers=None):
     keys = {"server": world.server_key, "client": world.client_key, "other": "sk_wrong"}
     sent = {"Authorization": f"Bearer {keys[key]}"} if key in keys else {}
     content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    answer = world.handle(WireRequest(method, f"http://localhost/api/v1{path}", {**sent, **(headers or {})}, content))
+    answer = world.handle(
+        WireRequest(method, f"http://localhost/api/v1{path}", {**sent, **(headers or {})}, content)
+    )
     return answer.status, codec.decode(answer.body) if answer.body else None
 
 
@@ -85,7 +86,7 @@ def test_keys_can_be_ones_own():
         ("HEAD", "/customers/", 405),
         ("DELETE", "/checkout/", 405),
         ("OPTIONS", "/report/usage/", 405),
-        ("GET", "/customers/%00/", 404),
+        ("GET", "/customers/%00/", 400),
         ("GET", "/customers/%ff%fe/", 404),
         ("GET", "/customers/../customers/", 404),
         ("GET", "/customers", 200),
@@ -157,6 +158,7 @@ def test_pages_hold_at_most_a_hundred(world):
         b'{"customerId": "a",}',
         b'{"customerId": NaN}',
         b'{"customerId": "\\ud800"}',
+        b'{"customerId": "a", "metadata": {"\\uDFFF": ["\\udc00"]}}',
         b"[]",
         b'"text"',
         b"5",
@@ -297,7 +299,11 @@ async def test_requests_are_logged_without_headers(world):
     assert (first.number, first.operation, first.method, first.status) == (1, "CreateCustomer", "POST", 201)
     assert (first.at, first.path, first.key) == (START, "/api/v1/customers/", "server")
     assert first.body["metadata"] == {"plan": "x"}
-    assert (second.query, second.key, second.status) == ({"customer_id": "nobody", "feature_id": "f"}, "client", 404)
+    assert (second.query, second.key, second.status) == (
+        {"customer_id": "nobody", "feature_id": "f"},
+        "client",
+        404,
+    )
     assert (third.operation, third.status, third.key) == (None, 404, None)
     assert world.server_key not in repr(list(world.requests))
     assert world.client_key not in repr(list(world.requests))

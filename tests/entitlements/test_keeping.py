@@ -43,7 +43,10 @@ class Edge:
         if refusal is not None:
             return refusal
         customer = request.url.partition("customer_id=")[2]
-        rows = [{"featureId": name, "hasAccess": verdict, "resetAt": self.reset_at} for name, verdict in granted.items()]
+        rows = [
+            {"featureId": name, "hasAccess": verdict, "resetAt": self.reset_at}
+            for name, verdict in granted.items()
+        ]
         return k.WireAnswer(200, {}, k.codec.encode({"customerId": customer, "entitlements": rows}))
 
     async def close(self) -> None:
@@ -187,7 +190,11 @@ async def test_what_to_do_when_nothing_is_known(make: Callable[..., Bench]) -> N
         await bench.check("raise")
     for name, allowed in (("deny", False), ("allow", True)):
         decision = await bench.check(name)
-        assert (decision.allowed, decision.reason, decision.source) == (allowed, k.Reason.FALLBACK, k.Source.FALLBACK)
+        assert (decision.allowed, decision.reason, decision.source) == (
+            allowed,
+            k.Reason.FALLBACK,
+            k.Source.FALLBACK,
+        )
     bench.edge.failure, bench.edge.refusal = None, k.WireAnswer(401, {}, b"{}")
     with pytest.raises(k.Unauthorized):
         await bench.check("allow")
@@ -219,7 +226,9 @@ async def test_nothing_is_fresh_beyond_a_reset(make: Callable[..., Bench]) -> No
 
 async def test_two_hundred_at_once_are_one_call(make: Callable[..., Bench]) -> None:
     bench = make()
-    answers = await asyncio.gather(*(bench.kelviq.entitlements.has_access("ada", "export") for _ in range(200)))
+    answers = await asyncio.gather(
+        *(bench.kelviq.entitlements.has_access("ada", "export") for _ in range(200))
+    )
     assert all(answers)
     assert bench.edge.calls == 1
 
@@ -290,7 +299,9 @@ async def test_an_invalidation_keeps_an_answer_under_way_out(make: Callable[...,
     ],
     ids=lambda request: request.operation.name,
 )
-async def test_a_write_for_the_customer_ends_the_entry(make: Callable[..., Bench], request_: k.Request[Any]) -> None:
+async def test_a_write_for_the_customer_ends_the_entry(
+    make: Callable[..., Bench], request_: k.Request[Any]
+) -> None:
     bench = make()
     await bench.check()
     await bench.kelviq.send(request_)
@@ -316,7 +327,12 @@ async def test_the_oldest_are_dropped_when_there_is_no_room(make: Callable[..., 
     bench = make(max_customers=3)
     for customer in "abcd":
         await bench.check(customer=customer)
-    assert [bench.kelviq.entitlements.peek(customer, "export") for customer in "abcd"] == [None, True, True, True]
+    assert [bench.kelviq.entitlements.peek(customer, "export") for customer in "abcd"] == [
+        None,
+        True,
+        True,
+        True,
+    ]
 
 
 async def test_a_view_without_cache_neither_reads_nor_keeps(make: Callable[..., Bench]) -> None:

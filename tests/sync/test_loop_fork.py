@@ -170,3 +170,30 @@ def test_a_fork_made_on_the_loop_leaves_both_with_a_loop(script):
 
         print("parent:", run(fork()))
     """) == ["child: kelviq-sync", "parent: 0"]
+
+
+def test_a_child_that_drops_a_task_of_the_parent_does_not_run_its_end(script):
+    assert script(
+        FORK
+        + textwrap.dedent("""
+        import gc
+
+        async def background():
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                print("ended in the", "parent" if os.getpid() == parent else "child")
+
+        async def start():
+            kept.append(asyncio.create_task(background()))
+            await asyncio.sleep(0)
+
+        def child():
+            kept.clear()
+            gc.collect()
+
+        parent, kept = os.getpid(), []
+        run(start())
+        fork(child)
+        """)
+    ) == ["child left with 0", "ended in the parent"]

@@ -248,7 +248,9 @@ RUNS = {
     "anyio.run": "import anyio; anyio.run(main)",
     "a failure": "try: asyncio.run(asyncio.wait_for(main(), 1e-9))\nexcept TimeoutError: print([])",
     "dropped": "asyncio.run(main()); del kelviq",
-    "dropped while the loop runs": "async def drop():\n    await main(); globals().pop('kelviq')\nasyncio.run(drop())",
+    "dropped while the loop runs": (
+        "async def drop():\n    await main(); globals().pop('kelviq')\nasyncio.run(drop())"
+    ),
     "dropped with what it belongs to": (
         "import gc\n"
         "async def drop():\n"

@@ -4,8 +4,7 @@ import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from kelviq_async import codec, webhooks
 

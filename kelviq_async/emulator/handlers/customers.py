@@ -15,6 +15,7 @@ from ...api.customers import (
     UpdateCustomer,
 )
 from ...model import UNSET
+from .. import payloads
 from ..core import Core
 from ..refusals import bad_field, not_found
 from ..registry import Listed, handles
@@ -78,6 +79,7 @@ def create_customer(world: Core, request: CreateCustomer) -> Customer:
         raise bad_field("customerId", "Customer with this customer id already exists.")
     row = enrolled(world, request.customer_id)
     _change(row, request)
+    payloads.tell(world, "customer.created", payloads.customer, row)
     return shown(row)
 
 
@@ -91,8 +93,10 @@ def retrieve_customer(world: Core, request: RetrieveCustomer) -> Customer:
 def update_customer(world: Core, request: UpdateCustomer) -> Customer:
     """Changes what is given; metadata is replaced as a whole."""
     row = living(world, request.customer_id)
+    before = payloads.remembered(world, payloads.customer, row)
     _change(row, request)
     row.modified_on = world.now()
+    payloads.tell_change(world, "customer.updated", payloads.customer, row, before)
     return shown(row)
 
 

@@ -82,23 +82,25 @@ def report_event(world: Core, request: ReportEvent) -> dict[str, Any]:
         raise bad_field("idempotencyKey", "This field may not be blank.")
     known = world.state.reported_events.get(request.idempotency_key)
     properties = request.properties or {}
-    units, counted_by = 0, None
+    counts: dict[str, int] = {}
     if known is None:
         for feature in list(world.state.features.values()):
             added = _counted(feature, request.event_name, properties)
             found = metering.meters(world, customer_id, feature.identifier) if added else []
             if found:
                 metering.count_events(world, found, added)
-                units, counted_by = units + added, counted_by or feature.identifier
+                counts[feature.identifier] = added
+    first, units = next(iter(counts.items()), (None, 0))
     _enter(
         world,
         customer_id,
         "EVENT",
         units,
-        feature_id=counted_by,
+        feature_id=first,
         event_name=request.event_name,
         key=request.idempotency_key,
         counted=known is None,
+        counts=counts if len(counts) > 1 else None,
     )
     if known is not None:
         return known

@@ -1,0 +1,102 @@
+"""One decision: from what is known, from what Kelviq answers, or from what is left when it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..api.entitlements import GetEntitlements
+from ..checks import identifier_problem, invalid
+from ..errors import Forbidden, KelviqError, NotFound
+from .asking import about_customer
+from .cache import EntitlementCache
+from .decisions import Decision, Reason, Source, decide
+from .memory import Known
+from .verdicts import Entitlements
+
+
+class Checker:
+    """Makes decisions for the namespace, one by one and in batches.
+
+    Args:
+        client: What to ask with.
+        cache: What is kept, or None.
+    """
+
+    def __init__(self, client: Any, cache: EntitlementCache | None) -> None:
+        self.client = client
+        self.cache = cache
+
+    def known(self, customer_id: str) -> Known | None:
+        """What is known of a customer, however old."""
+        return None if self.cache is None else self.cache.memory.get(customer_id)
+
+    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
+        """The decision that can be made without asking; where it is due, somebody asks behind the scenes."""
+        cache = self.cache
+        if known is None or cache is None:
+            return None
+        memory = cache.memory
+        if not memory.is_fresh(known, feature_id):
+            if not memory.may_revalidate(known, feature_id):
+                return None
+            cache.refresh(known, lambda: self.asked(customer_id))
+        return self.recalled(customer_id, feature_id, known)
+
+    def recalled(self, customer_id: str, feature_id: str, known: Known) -> Decision:
+        """The decision that follows from what is known."""
+        age = 0.0 if self.cache is None else self.cache.memory.age(known)
+        found = known.entitlements(customer_id)
+        return decide(customer_id, feature_id, found, source=Source.MEMORY, age=age)
+
+    def is_complete(self, known: Known) -> bool:
+        """Whether what is known may also be shown as a list, which says what is not granted."""
+        return self.cache is not None and self.cache.memory.clock() < known.denied_until
+
+    async def asked(self, customer_id: str) -> Entitlements | None:
+        """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
+        try:
+            answer = await self.client.send(GetEntitlements(customer_id))
+        except (NotFound, Forbidden) as error:
+            if not about_customer(error):
+                raise
+            return None
+        return Entitlements(customer_id, answer)
+
+    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
+        """The decision that follows from an answer that just came."""
+        known = self.known(customer_id)
+        if known is None or not known.from_store or self.cache is None:
+            return decide(customer_id, feature_id, found)
+        return decide(customer_id, feature_id, found, source=Source.STORE, age=self.cache.memory.age(known))
+
+    def without_answer(self, customer_id: str, feature_id: str, error: KelviqError) -> Decision:
+        """The decision where Kelviq cannot be asked: a grant that is not too old, or the feature's policy.
+
+        Raises:
+            KelviqError: The failure itself, where neither helps.
+        """
+        cache = self.cache
+        if cache is None or error.failure is None:
+            raise error
+        memory = cache.memory
+        # looked up now: an invalidation while we asked has taken the old answer away
+        known = memory.get(customer_id)
+        if known is not None and memory.may_serve_stale(known, feature_id):
+            found = known.entitlements(customer_id)
+            return decide(customer_id, feature_id, found, source=Source.STALE, age=memory.age(known))
+        policy = memory.policy.unknown_for(feature_id)
+        if policy == "raise":
+            raise error
+        return Decision(customer_id, feature_id, policy == "allow", Reason.FALLBACK, Source.FALLBACK)
+
+
+def checked(customer_id: object, feature_id: object) -> None:
+    """Refuse ids that cannot be ones.
+
+    Raises:
+        InvalidRequest: ``fields`` names the one.
+    """
+    for name, value in (("customer_id", customer_id), ("feature_id", feature_id)):
+        problem = identifier_problem(value)
+        if problem:
+            raise invalid(name, problem)
