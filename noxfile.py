@@ -33,10 +33,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check both packages and tests/typing with mypy and pyright."""
-    install(session, "typing")
+    """Check both packages with mypy and pyright, and what both say of the programs in tests/typing."""
+    install(session, "tests", "typing")
     session.run("mypy", *session.posargs)
     session.run("pyright", *session.posargs)
+    session.run("pytest", "tests/typing")
 
 
 @nox.session

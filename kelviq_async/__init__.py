@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._version import __version__ as __version__
 
-# For type checkers and editors, which cannot look into __getattr__; a test holds the two together.
+# For type checkers and editors, which cannot look into _resolved; a test holds the two together.
 if TYPE_CHECKING:
     from . import (
         codec as codec,
@@ -163,7 +163,7 @@ def _names() -> list[str]:
     return sorted({*_SUBMODULES, *_WHERE, *areas.NAMES})
 
 
-def __getattr__(name: str) -> Any:
+def _resolved(name: str) -> Any:
     if name == "__all__":
         return _names()
     if name in _SUBMODULES:
@@ -177,6 +177,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(message)
     value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{home}"), name)
     return value
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would let every name pass
+    __getattr__ = _resolved
 
 
 def __dir__() -> list[str]:

@@ -35,6 +35,7 @@ from .sending.cache import CacheSend, Keeper
 from .sending.http import HttpSend, with_headers
 from .sending.retry import Pauses, Retry, RetrySend
 from .sending.under_way import UnderWay
+from .stores import Store
 from .stream import Put, Source, Stream, WorkStream
 from .transport import AiohttpTransport, Transport, WireAnswer, WireRequest
 
@@ -85,10 +86,16 @@ class _Runtime:
     """What a client and all its views share: transport, layers, and what is under way."""
 
     def __init__(
-        self, config: Config, transport: Transport | None, layers: Sequence[Layer], policy: CachePolicy | None
+        self,
+        config: Config,
+        transport: Transport | None,
+        layers: Sequence[Layer],
+        policy: CachePolicy | None,
+        store: Store | None,
     ) -> None:
         self.config = config
         self.policy = policy
+        self.store = store
         self.layers = list(layers)
         self.given = transport
         self.pauses = Pauses()
@@ -102,7 +109,7 @@ class _Runtime:
     @functools.cached_property
     def cache(self) -> Keeper | None:
         """What is kept of entitlements; None where nothing is to be kept."""
-        return None if self.policy is None else _entitlement_cache(self.policy)
+        return None if self.policy is None else _entitlement_cache(self.policy, self.store, self.config)
 
     def open(self) -> Send:
         """Build the stack on the running loop."""
@@ -162,12 +169,17 @@ class _Runtime:
                 rest.push_async_callback(work.stop, error)
 
 
-def _entitlement_cache(policy: CachePolicy) -> Keeper:
+def _entitlement_cache(policy: CachePolicy, store: Store | None, config: Config) -> Keeper:
     # it loads the area, for which only who makes calls pays
     from .entitlements.cache import EntitlementCache  # noqa: PLC0415
+    from .entitlements.fleet import Fleet  # noqa: PLC0415
     from .entitlements.memory import Memory  # noqa: PLC0415
 
-    return EntitlementCache(Memory(policy))
+    memory = Memory(policy)
+    if store is None:
+        return EntitlementCache(memory)
+    fleet = Fleet(store, memory, environment=config.environment, host=config.edge_url, account=config.account)
+    return EntitlementCache(memory, fleet)
 
 
 def _shield() -> contextlib.AbstractContextManager[Any]:
@@ -196,6 +208,8 @@ class Kelviq(Areas):
             ``Retry``, or a policy ``(request, attempt, failure) -> seconds or None``.
         cache: How long answers about entitlements may be used, a ``CachePolicy``; by default
             ``CachePolicy()``, and None keeps nothing.
+        store: Where processes share what they keep, such as a ``RedisStore``; it is not closed with
+            the client, as others may use it too.
         headers: Headers to send along with every call.
         proxy: Address of an HTTP proxy.
         ssl: TLS settings.
@@ -222,6 +236,7 @@ class Kelviq(Areas):
         timeout: float | None = 10.0,
         retry: bool | RetryPolicy = True,
         cache: CachePolicy | None = DEFAULT_CACHE,
+        store: Store | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         ssl: tls.SSLContext | None = None,
@@ -246,7 +261,7 @@ class Kelviq(Areas):
             limits=limits,
             user_agent=user_agent,
         )
-        self._runtime = _Runtime(config, transport, layers, cache)
+        self._runtime = _Runtime(config, transport, layers, cache, store)
         self._options = Options(
             timeout=checked_seconds(timeout, "timeout"),
             retry=_policy(retry),
@@ -278,7 +293,7 @@ class Kelviq(Areas):
                 "environment": "sandbox",
                 "core_url": "http://localhost/api/v1",
                 "transport": world,
-                "cache": None,
+                "cache": CachePolicy() if "store" in settings else None,
                 **settings,
             }
         )

@@ -41,8 +41,8 @@ NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the clock of a world stands unless the marker says otherwise: the same in every run."""
 
 _MARKER: Final = (
-    "kelviq(seed=None, faults=(), now=None, strict=True): what kelviq_world begins with: a seed (an object, or "
-    "the path of a JSON file beside the test), planned faults (operation, kind, {settings}), and its time."
+    "kelviq(seed=None, faults=(), now=None, strict=True): what kelviq_world begins with: a seed (an object, "
+    "or the path of a JSON file beside the test), planned faults (operation, kind, {settings}), and its time."
 )
 _SETTINGS: Final = ("seed", "faults", "now", "strict")
 _PATIENCE: Final = 10.0
@@ -72,7 +72,7 @@ def kelviq_world(request: pytest.FixtureRequest) -> Iterator[kelviq_async.emulat
             _plan(world, fault)
     yield world
     if world.crashes:
-        traces = "\n".join(str(crash) for crash in world.crashes)
+        traces = "\n".join(f"{crash.operation}\n{crash.reason}" for crash in world.crashes)
         pytest.fail(f"the emulator itself failed:\n{traces}", pytrace=False)
 
 
@@ -224,10 +224,13 @@ def _settings(mark: pytest.Mark) -> dict[str, Any]:
     return dict(mark.kwargs)
 
 
-def _moment(now: Any) -> datetime | None:
-    moment = datetime.fromisoformat(now) if isinstance(now, str) else NOW if now is None else now
+def _moment(now: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(now) if isinstance(now, str) else NOW if now is None else now
+    except ValueError:
+        moment = None
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise pytest.UsageError("now of the kelviq marker must be a time with a time zone")
+        raise pytest.UsageError(f"now of the kelviq marker must be a time with a time zone, not {now!r}")
     return moment
 
 
@@ -240,15 +243,14 @@ def _sow(world: kelviq_async.emulator.World, seed: Any, folder: Path) -> None:
 
 
 def _plan(world: kelviq_async.emulator.World, fault: Any) -> None:
-    match fault:
-        case (str(operation), str() | None as kind):
-            settings: Mapping[str, Any] = {}
-        case (str(operation), str() | None as kind, {**settings}):
-            pass
-        case _:
-            raise pytest.UsageError(
-                f"a fault is (operation, kind) or (operation, kind, {{settings}}), not {fault!r}"
-            )
+    operation: Any
+    settings: Any
+    parts = tuple(fault) if isinstance(fault, tuple | list) else ()
+    operation, kind, settings = (*parts, {}) if len(parts) == 2 else parts if len(parts) == 3 else (None,) * 3
+    if not isinstance(settings, Mapping):
+        raise pytest.UsageError(
+            f"a fault is (operation, kind) or (operation, kind, {{settings}}), not {fault!r}"
+        )
     try:
         world.faults.add(operation, kind, **settings)
     except (ValueError, TypeError) as error:

@@ -172,8 +172,6 @@ class _Work(Generic[S, T]):
     def leave(self, task: asyncio.Task[None]) -> None:
         """A worker has ended, if it ever began: one that is cancelled early runs no line of its own."""
         self.tasks.discard(task)
-        if task is self.fresh:
-            self.fresh = None
         if task.cancelled():
             # a list that ends early must never look like one that is complete
             self.fail(KelviqError("a part of this was cancelled from elsewhere, and results are missing"))

@@ -91,8 +91,8 @@ if TYPE_CHECKING:
 _OWN: Final = {"Kelviq": "client", "Rows": "_rows"}
 
 
-def __getattr__(name: str) -> Any:
-    theirs = importlib.import_module("kelviq_async")
+def _resolved(name: str) -> Any:
+    theirs: Any = importlib.import_module("kelviq_async")
     if name == "__all__":
         return sorted({*_OWN, *theirs.__all__})
     if name in _OWN:
@@ -106,5 +106,9 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+if not TYPE_CHECKING:  # see kelviq_async
+    __getattr__ = _resolved
+
+
 def __dir__() -> list[str]:
-    return sorted({*__getattr__("__all__"), *(name for name in globals() if name.startswith("__"))})
+    return sorted({*_resolved("__all__"), *(name for name in globals() if name.startswith("__"))})

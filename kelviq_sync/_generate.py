@@ -39,7 +39,9 @@ if TYPE_CHECKING:'''
 TAIL: Final = """
     def _area(self, name: str) -> Any:
         home, cls = AREAS[name]
-        return getattr(importlib.import_module(f"{__package__}.{home}"), cls)(self)
+        made = getattr(importlib.import_module(f"{__package__}.{home}"), cls)(self)
+        # Blocking calls come from many threads: those that come here at once go on with the same one.
+        return self.__dict__.setdefault(name, made)
 """
 
 

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from kelviq_async.model import Unset
     from kelviq_async.request import Layer, Page, Request
     from kelviq_async.sending.cache import Keeper
+    from kelviq_async.stores import Store
     from kelviq_async.transport import Transport
     from kelviq_async.workflows.media import Progress
 
@@ -2279,6 +2280,8 @@ class Kelviq(Blocking):
             ``Retry``, or a policy ``(request, attempt, failure) -> seconds or None``.
         cache: How long answers about entitlements may be used, a ``CachePolicy``; by default
             ``CachePolicy()``, and None keeps nothing.
+        store: Where processes share what they keep, such as a ``RedisStore``; it is not closed with
+            the client, as others may use it too.
         headers: Headers to send along with every call.
         proxy: Address of an HTTP proxy.
         ssl: TLS settings.
@@ -2305,6 +2308,7 @@ class Kelviq(Blocking):
         timeout: float | None = 10.0,
         retry: bool | RetryPolicy = True,
         cache: CachePolicy | None = CachePolicy(),
+        store: Store | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         ssl: tls.SSLContext | None = None,
@@ -2326,6 +2330,7 @@ class Kelviq(Blocking):
             timeout=timeout,
             retry=retry,
             cache=cache,
+            store=store,
             headers=headers,
             proxy=proxy,
             ssl=ssl,

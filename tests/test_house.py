@@ -12,8 +12,13 @@ FOLDERS = (*PACKAGES, "tests", "benchmarks")
 GENERATED = {"kelviq_async/areas.py", "kelviq_sync/client.py"}
 # These say what a module is not; a file is named after its one job.
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
-# Both resolve their names at run time, and tell type checkers about them here.
-TYPE_CHECKING_BLOCKS = {"kelviq_async/__init__.py": 1, "kelviq_sync/client.py": 1}
+# These resolve their names at run time, and tell type checkers about them here.
+TYPE_CHECKING_BLOCKS = {
+    "kelviq_async/__init__.py": 1,
+    "kelviq_async/areas.py": 1,
+    "kelviq_sync/__init__.py": 1,
+    "kelviq_sync/client.py": 1,
+}
 LINES = 500
 
 

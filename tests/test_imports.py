@@ -5,6 +5,7 @@ row of its own. A file without a row fails, so that a new room is given its plac
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,15 +19,15 @@ PACKAGES = ("kelviq_async", "kelviq_sync")
 PUBLIC = "kelviq_async codec emulator errors usage webhooks"
 
 # What the parts that do something on top of single calls are built from.
-PARTS = "api request stream codec model config errors transport stores"
+PARTS = "api request stream checks codec model config errors transport stores"
 # What the client puts together.
-COMPOSED = f"{PARTS} areas _version sending entitlements usage workflows webhooks emulator"
+COMPOSED = f"{PARTS} paging areas _version sending entitlements usage workflows webhooks emulator"
 
 # Room -> what it may import besides itself. Short names are rooms of kelviq_async.
 RULES = {
     "_version": "",
     "errors": "",
-    "areas": "",  # the generated index: names only, so that nothing is loaded
+    "areas": "api entitlements usage workflows",  # the generated index: for type checkers only
     "model": "errors",
     "config": "errors",
     "stream": "errors",
@@ -35,7 +36,8 @@ RULES = {
     "checks": "codec model errors",
     "parsing": "codec model errors",
     "request": "areas checks parsing stream codec model config errors",
-    "api": "request model errors",
+    "paging": "request stream codec model config errors",
+    "api": "request checks model config errors",
     "transport": "config errors",
     "stores": "config errors",
     "sending": "_version request stream codec model config errors transport stores",
@@ -43,16 +45,27 @@ RULES = {
     "usage": PARTS,
     "workflows": PARTS,
     "webhooks": "api codec model config errors stores",
-    "emulator": "api request codec model config errors transport webhooks",
+    "emulator": "api request checks parsing spelling codec model config errors transport webhooks",
     "client": COMPOSED,
     "contrib": f"{PUBLIC} client areas",
-    "cli": f"{PUBLIC} client areas",
-    "pytest_plugin": f"{PUBLIC} client",
+    "__main__": "cli",
+    "cli": f"{PUBLIC} _version client areas api request model config parsing entitlements",
+    "pytest_plugin": f"{PUBLIC} client config kelviq_sync",
     "kelviq_async": f"{COMPOSED} client",
-    "kelviq_sync": f"{PUBLIC} kelviq_sync.client kelviq_sync._loop",
+    "kelviq_sync": f"{PUBLIC} areas kelviq_sync.client kelviq_sync._rows",
     "kelviq_sync._loop": PUBLIC,
-    "kelviq_sync.client": f"{PUBLIC} kelviq_sync._loop",
-    "kelviq_sync._generate": f"{PUBLIC} areas api request model config client entitlements workflows",
+    "kelviq_sync._blocking": f"{PUBLIC} client kelviq_sync._loop",
+    "kelviq_sync._rows": f"{PUBLIC} stream kelviq_sync._loop",
+    # generated: its types come from wherever the async client's do
+    "kelviq_sync.client": (
+        f"{PUBLIC} {COMPOSED} client kelviq_sync._blocking kelviq_sync._loop kelviq_sync._rows"
+    ),
+    "kelviq_sync._found": f"{PUBLIC} request",
+    "kelviq_sync._layout": "kelviq_sync._found",
+    "kelviq_sync._twin": (
+        f"{PUBLIC} model request kelviq_sync._blocking kelviq_sync._found kelviq_sync._layout"
+    ),
+    "kelviq_sync._generate": (f"{PUBLIC} request kelviq_sync._found kelviq_sync._layout kelviq_sync._twin"),
     "kelviq_sync.contrib": f"{PUBLIC} kelviq_sync",
 }
 
@@ -149,7 +162,7 @@ def fault_of_ours(module, room, target, name, around):
     if (
         module.startswith("kelviq_sync")
         and target.startswith("kelviq_async")
-        and (name or "").startswith("_")
+        and re.match("_(?!_)", name or "")
     ):
         return "the name is private"
     if room == "client" and inside(target, "emulator") and "local" not in around:
@@ -194,8 +207,6 @@ def test_areas_share_models_and_never_a_namespace():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_importing_a_package_loads_nothing_heavy(package):
-    if not (ROOT / package / "__init__.py").exists():
-        pytest.skip(f"{package} is not there yet")
     program = f"import sys, {package}; print(*sorted(set(sys.argv[1:]) & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program, *HEAVY], cwd=ROOT, capture_output=True, text=True, check=True
@@ -221,7 +232,7 @@ def test_importing_a_package_loads_nothing_heavy(package):
         ("kelviq_async.client", "def local():\n    from kelviq_async.emulator import World"),
         ("kelviq_async.cli.main", "from kelviq_async import Kelviq, operations"),
         ("kelviq_sync._generate", "import kelviq_async.request"),
-        ("kelviq_sync.client", "import json\nfrom kelviq_async import Customer"),
+        ("kelviq_sync.client", "import json\nfrom kelviq_async import Customer, __version__"),
     ],
 )
 def test_the_checker_lets_pass(module, source):
@@ -248,7 +259,7 @@ def test_the_checker_lets_pass(module, source):
         ("kelviq_async.model", "from cattrs import Converter"),
         ("kelviq_async.client", "from kelviq_async.emulator import World"),
         ("kelviq_async.client", "import kelviq_sync"),
-        ("kelviq_sync.client", "from kelviq_async.request import Send"),
+        ("kelviq_sync.client", "from kelviq_async.cli import main"),
         ("kelviq_sync.client", "from kelviq_async import _registry"),
         ("kelviq_sync.contrib.django", "from kelviq_async.client import Kelviq"),
     ],

@@ -132,10 +132,9 @@ async def test_it_never_pulls_further_ahead_than_its_window(window, ordered):
     await stream.aclose()
 
 
-async def test_with_a_slow_source_all_places_are_filled():
-    """Also where a worker leaves while another one is pulling."""
-    items, running = asyncio.Queue(), set()
-    release = asyncio.Event()
+async def test_a_place_that_is_given_up_is_filled_again():
+    """A worker leaves because another one is pulling, and that one is given an item at the same moment."""
+    items, releases, running = asyncio.Queue(), [asyncio.Event() for _ in range(3)], set()
 
     async def source():
         while True:
@@ -143,20 +142,21 @@ async def test_with_a_slow_source_all_places_are_filled():
 
     async def job(index, item, put):
         running.add(index)
-        if item == "slow":
-            await release.wait()
+        await releases[index].wait()
         running.discard(index)
         put(index, item)
 
-    stream = work(source(), job, window=100)
+    stream = work(source(), job, concurrency=2)
     step = asyncio.create_task(stream.__anext__())
-    for item in ["quick"] * 5 + ["slow"] * 5:
-        await settled()
-        items.put_nowait(item)
+    items.put_nowait("first")
     await settled()
-    assert len(running) == 3
-    release.set()
-    await step
+    releases[0].set()
+    items.put_nowait("second")
+    await settled()
+    items.put_nowait("third")
+    await settled()
+    assert running == {1, 2}
+    assert await step == "first"
     await stream.aclose()
 
 
@@ -443,6 +443,17 @@ async def test_what_a_job_raises_ends_it(no_tasks_left):
     with pytest.raises(LookupError):
         async for _ in stream:
             pass
+    await no_tasks_left()
+
+
+async def test_what_all_jobs_raise_ends_it_also_while_a_worker_waits_for_room(no_tasks_left):
+    async def job(index, item, put):
+        await settled()
+        raise LookupError("job")
+
+    stream = work(Counted(), job, concurrency=3, window=2)
+    with pytest.raises(LookupError):
+        await asyncio.wait_for(anext(stream), 5)
     await no_tasks_left()
 
 

@@ -24,7 +24,7 @@ def main() -> None:
         print("the command needs the extra: python -m pip install 'kelviq-async[cli]'", file=sys.stderr)
         raise SystemExit(2) from None
     try:
-        app(exit_on_error=False)
+        app(sys.argv[1:], exit_on_error=False)
     except CycloptsError:  # it has been printed
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -60,8 +60,9 @@ def command_of(request: type[Request[Any]]) -> Callable[..., None]:
         from .calling import call  # noqa: PLC0415  help needs none of it
 
         bound = signature.bind(*values, **named)
+        nulls = {name for name, value in bound.arguments.items() if value is None}
         bound.apply_defaults()
-        call(operation, bound.arguments)
+        call(operation, bound.arguments, nulls)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -87,11 +88,13 @@ def _parameter(operation: Operation, each: codec.Field, text: str) -> inspect.Pa
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             annotation=Annotated[kind, Parameter(help=help_text)],
         )
+    # null is not "leave it alone", so it has a flag of its own where Kelviq takes it
+    null = "null-" if each.nullable and each in operation.body_fields else ()
     return inspect.Parameter(
         each.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=str(default) if each.required else None,
-        annotation=Annotated[kind | None, Parameter(help=help_text)],
+        annotation=Annotated[kind | None, Parameter(help=help_text, negative_none=null)],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final, NoReturn, get_args, get_origin
 from urllib.parse import urlencode
 
@@ -27,11 +27,17 @@ from .showing import as_json, show
 FLAGS: Final = ("json", "dry_run", "production", "all")
 
 
-def call(operation: Operation, arguments: dict[str, Any]) -> None:
-    """Do what was asked, and end with 0, 1 for Kelviq's no, 2 for a mistake of ours."""
+def call(operation: Operation, arguments: dict[str, Any], nulls: Container[str]) -> None:
+    """Do what was asked, and end with 0, 1 for Kelviq's no, 2 for a mistake of ours.
+
+    Args:
+        operation: What to call.
+        arguments: The command's arguments, its flags among them; None where one was not given.
+        nulls: Names of those that were given as null.
+    """
     flags = {name: bool(arguments.pop(name, False)) for name in FLAGS}
     try:
-        request = request_of(operation, arguments)
+        request = request_of(operation, arguments, nulls)
         request.check()
         if flags["dry_run"]:
             print(described(request, production=flags["production"]))
@@ -49,7 +55,7 @@ def call(operation: Operation, arguments: dict[str, Any]) -> None:
         show(answer)
 
 
-def request_of(operation: Operation, arguments: Mapping[str, Any]) -> Request[Any]:
+def request_of(operation: Operation, arguments: Mapping[str, Any], nulls: Container[str]) -> Request[Any]:
     """The request that the command's arguments spell.
 
     Raises:
@@ -58,7 +64,9 @@ def request_of(operation: Operation, arguments: Mapping[str, Any]) -> Request[An
     given = {name: value for name, value in arguments.items() if value is not None}
     body: dict[str, Any] = {}
     for each in operation.body_fields:
-        if each.name in given:
+        if each.name in nulls:
+            body[each.name] = None
+        elif each.name in given:
             body[each.name] = _structured(each, given[each.name])
     texts = {name: str(value) for name, value in given.items()}
     path = {name: texts[name] for name in operation.path_names if name in texts}

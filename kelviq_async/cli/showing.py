@@ -14,9 +14,10 @@ from rich.table import Table
 from .. import Page, codec
 
 FIRST: Final = (
-    "id orderId identifier customerId featureId name plan status hasAccess type featureType amount amountTotal "
-    "currency saleCurrency customer currentUsage usageLimit remaining email startDate createdOn"
-).split()
+    "id", "orderId", "identifier", "customerId", "featureId", "name", "plan", "status",
+    "hasAccess", "type", "featureType", "amount", "amountTotal", "currency", "saleCurrency", "customer",
+    "currentUsage", "usageLimit", "remaining", "email", "startDate", "createdOn",
+)  # fmt: skip
 """The columns that people look for, where there is no room for all."""
 LONGEST: Final = 64
 _NAMES: Final = ("identifier", "name", "customerId", "id")

@@ -36,7 +36,9 @@ def answered(world: World, wire: WireRequest) -> WireAnswer:
         wire: The request, with its body in one piece.
     """
     if not rendering.installed():
-        return WireAnswer(501, {**_HEADERS, "Content-Type": "text/plain"}, rendering.HINT.encode())
+        return WireAnswer(
+            501, {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}, rendering.HINT.encode()
+        )
     with world.lock:
         try:
             shown = _shown(world, wire)

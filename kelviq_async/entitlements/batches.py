@@ -104,6 +104,12 @@ def checked_many(  # noqa: C901  two steps that share what they remember
     async def ask(customer_id: str, put: Put[Decision]) -> None:
         """Ask about a customer, and decide every pair that has come to wait for it."""
         try:
+            feature_id = waiting[customer_id][0][1]
+            decision = await clock.within(lambda: asker.shared(customer_id, feature_id))
+            if decision is not None:
+                _share(asker, customer_id, waiting, put)
+            if customer_id not in waiting:
+                return
             found = await clock.within(lambda: asker.asked(customer_id))
         except KelviqError as error:
             for number, feature in waiting.pop(customer_id):
@@ -162,6 +168,24 @@ def looked_up_many(
 def _window(concurrency: Any) -> int:
     """Room for the pairs of as many customers as are asked about at once; the stream checks the number."""
     return max(1000, 40 * concurrency) if isinstance(concurrency, int) else 1000
+
+
+def _share(
+    asker: Checker, customer_id: str, waiting: dict[str, list[tuple[int, str]]], put: Put[Decision]
+) -> None:
+    """Decide what another process's answer decides; the rest goes on waiting."""
+    rest = []
+    for number, feature in waiting.pop(customer_id):
+        try:
+            decision = asker.remembered(customer_id, feature, asker.known(customer_id))
+        except KelviqError as error:
+            decision = _failed(customer_id, feature, error)
+        if decision is None:
+            rest.append((number, feature))
+        else:
+            put(number, decision)
+    if rest:
+        waiting[customer_id] = rest
 
 
 def _decided(asker: Checker, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:

@@ -12,6 +12,7 @@ from ..api.entitlements import CustomerEntitlements, GetEntitlements
 from ..errors import KelviqError
 from ..request import Request
 from .asking import about_customer
+from .fleet import Fleet
 from .memory import Known, Memory
 
 logger = logging.getLogger("kelviq_async")
@@ -28,12 +29,16 @@ class EntitlementCache:
 
     Args:
         memory: Where answers are kept.
+        fleet: Where other processes find them too, or None.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, fleet: Fleet | None = None) -> None:
         self.memory = memory
+        self.fleet = fleet
         self.outdate: Callable[[str | None], None] = lambda _: None
         """Keeps the answer of a call under way out; set by who builds the layers."""
+        if fleet is not None:
+            fleet.outdate = lambda customer_id: self.outdate(customer_id)
         self._customers: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -57,12 +62,29 @@ class EntitlementCache:
         """Keep an answer."""
         del request
         self.memory.keep(key, answer, start)
+        if self.fleet is not None:
+            self.fleet.keep(key, answer, start)
 
     def refused(self, request: Request[Any], key: str, error: KelviqError, start: float) -> None:
         """Kelviq's word that it does not know the customer ends whatever was granted."""
         del request
         if about_customer(error):
             self.memory.keep(key, None, start)
+            if self.fleet is not None:
+                self.fleet.keep(key, None, start)
+
+    async def shared(self, customer_id: str) -> Known | None:
+        """What another process has fetched, where that is newer than what is known here.
+
+        To be asked before each call: only then may the others have its answer.
+        """
+        found = None if self.fleet is None else await self.fleet.found(customer_id)
+        known = self.memory.get(customer_id)
+        if found is None or (known is not None and known.start >= found[1]):
+            return None
+        known = self.memory.keep(customer_id, *found)
+        known.from_store = True
+        return known
 
     async def touched(self, request: Request[Any], answer: Any) -> None:
         """Forget the customer a write was about; everybody, where nobody knows whom."""
@@ -123,13 +145,19 @@ class EntitlementCache:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        if self.fleet is not None:
+            await self.fleet.aclose()
 
     async def invalidate(self, customer_id: str) -> None:
         """Forget a customer at once, also if somebody is asking about them right now."""
         self.outdate(customer_id)
         self.memory.forget(customer_id)
+        if self.fleet is not None:
+            await self.fleet.invalidate(customer_id)
 
     async def invalidate_all(self) -> None:
         """Forget everybody."""
         self.outdate(None)
         self.memory.clear()
+        if self.fleet is not None:
+            await self.fleet.invalidate_all()

@@ -39,18 +39,30 @@ class Checker:
         if not memory.is_fresh(known, feature_id):
             if not memory.may_revalidate(known, feature_id):
                 return None
-            cache.refresh(known, lambda: self.asked(customer_id))
+            cache.refresh(known, lambda: self._renewed(customer_id))
         return self.recalled(customer_id, feature_id, known)
 
     def recalled(self, customer_id: str, feature_id: str, known: Known) -> Decision:
         """The decision that follows from what is known."""
         age = 0.0 if self.cache is None else self.cache.memory.age(known)
         found = known.entitlements(customer_id)
-        return decide(customer_id, feature_id, found, source=Source.MEMORY, age=age)
+        source = Source.STORE if known.from_store else Source.MEMORY
+        return decide(customer_id, feature_id, found, source=source, age=age)
 
-    def is_complete(self, known: Known) -> bool:
+    def is_complete(self, known: Known | None) -> bool:
         """Whether what is known may also be shown as a list, which says what is not granted."""
-        return self.cache is not None and self.cache.memory.clock() < known.denied_until
+        return known is not None and self.cache is not None and self.cache.memory.clock() < known.denied_until
+
+    async def shared(self, customer_id: str, feature_id: str) -> Decision | None:
+        """The decision that another process's answer gives, where there is a store."""
+        if self.cache is None or self.cache.fleet is None:
+            return None
+        return self.remembered(customer_id, feature_id, await self.cache.shared(customer_id))
+
+    async def _renewed(self, customer_id: str) -> None:
+        """A newer answer, from another process or from Kelviq."""
+        if self.cache is None or await self.cache.shared(customer_id) is None:
+            await self.asked(customer_id)
 
     async def asked(self, customer_id: str) -> Entitlements | None:
         """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
@@ -64,10 +76,7 @@ class Checker:
 
     def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
         """The decision that follows from an answer that just came."""
-        known = self.known(customer_id)
-        if known is None or not known.from_store or self.cache is None:
-            return decide(customer_id, feature_id, found)
-        return decide(customer_id, feature_id, found, source=Source.STORE, age=self.cache.memory.age(known))
+        return decide(customer_id, feature_id, found)
 
     def without_answer(self, customer_id: str, feature_id: str, error: KelviqError) -> Decision:
         """The decision where Kelviq cannot be asked: a grant that is not too old, or the feature's policy.

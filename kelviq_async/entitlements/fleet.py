@@ -174,10 +174,12 @@ class Fleet:
             start: When its call began, on the monotonic clock.
         """
         self._begin()
-        seen = self._seen.pop(customer_id, None)
+        seen = self._seen.get(customer_id)
+        if seen is not None and seen.moment <= start:
+            del self._seen[customer_id]
         if (
             seen is not None
-            and seen.moment <= start
+            and seen.moment <= start  # or it is what a later call has seen
             and seen.era == self._news.era
             and self._memory.clock() - seen.moment < LONGEST_CALL
             and self._writing < WRITES

@@ -96,6 +96,8 @@ class EntitlementChecks(api.Entitlements):
         checked(customer_id, feature_id)
         known = self._checker.known(customer_id)
         decision = self._checker.remembered(customer_id, feature_id, known)
+        if decision is None:
+            decision = await self._checker.shared(customer_id, feature_id)
         if decision is not None:
             return decision
         try:
@@ -139,6 +141,8 @@ class EntitlementChecks(api.Entitlements):
         if problem:
             raise invalid("customer_id", problem)
         known = self._checker.known(customer_id)
+        if self._checker.cache is not None and not self._checker.is_complete(known):
+            known = await self._checker.cache.shared(customer_id)
         if known is not None and self._checker.is_complete(known):
             found = known.entitlements(customer_id)
         else:

@@ -78,7 +78,8 @@ class MediaUploads(api.Media):
         fields = (place.fields or {}).items()
         head = b"".join(_part(boundary, name, str(value).encode()) for name, value in fields)
         head += (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(file_name)}"\r\n'
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="{_quoted(file_name)}"\r\n'
             f"Content-Type: {_quoted(kind)}\r\n\r\n"
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()

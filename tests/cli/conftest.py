@@ -49,7 +49,14 @@ def reaching(monkeypatch):
         monkeypatch.setenv("KELVIQ_SERVER_API_KEY", world.server_key)
         monkeypatch.setenv("KELVIQ_CLIENT_API_KEY", world.client_key)
         monkeypatch.setenv("KELVIQ_PARTNER_KEY", world.partner_key)
-        monkeypatch.setattr(client, "AiohttpTransport", lambda _: world)
+
+        class Reaching:
+            """In the place of aiohttp's: it is the world."""
+
+            def __new__(cls, _):
+                return world
+
+        monkeypatch.setattr(client, "AiohttpTransport", Reaching)
         return world
 
     return reach

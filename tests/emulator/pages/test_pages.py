@@ -1,4 +1,5 @@
 import re
+import sys
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -42,14 +43,14 @@ async def test_only_forms_of_our_own_change_anything(world, visit):
     assert row.status == "open"
 
 
-def test_without_jinja2_a_hint(world, monkeypatch):
-    monkeypatch.setattr(rendering, "installed", lambda: False)
-    answer = pages.answered(world, WireRequest("GET", "/", {}))
-    assert (answer.status, answer.headers["Content-Type"]) == (501, "text/plain")
-    assert b"kelviq-async[cli]" in answer.body
-
-
-# Words
+def test_without_jinja2_a_hint(look, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    rendering._environment.cache_clear()
+    page = look("/")
+    assert (page.status, page.headers["Content-Type"]) == (501, "text/plain; charset=utf-8")
+    assert "pip install 'kelviq-async[cli]'" in page.html
+    monkeypatch.undo()
+    assert look("/").status == 200
 
 
 @pytest.mark.parametrize(
