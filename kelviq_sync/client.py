@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from kelviq_async.entitlements.verdicts import Entitlements
     from kelviq_async.model import Unset
     from kelviq_async.request import Layer, Page, Request
-    from kelviq_async.sending.cache import Keeper
     from kelviq_async.stores import Store
     from kelviq_async.transport import Transport
     from kelviq_async.workflows.media import Progress
@@ -2345,11 +2344,6 @@ class Kelviq(Blocking):
     def from_env(cls, **settings: Any) -> Self:
         """A client set up by environment variables alone, and by what is given here."""
         return cls._made(Async.from_env, **settings)
-
-    @property
-    def entitlement_cache(self) -> Keeper | None:
-        """What is kept of entitlements; for the entitlements namespace."""
-        return self.live.entitlement_cache
 
     @property
     def config(self) -> Config:

@@ -38,6 +38,14 @@ SUBSCRIBED = {"subscriptions": [{"customerId": "user-123", "plan": "pro"}]}
 pytestmark = pytest.mark.kelviq(seed=SHOP)
 
 
+@pytest.fixture(autouse=True)
+def on_the_path(monkeypatch):
+    """Runs of their own start in another folder, where a relative path would lead nowhere."""
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
+
+
 def ours():
     """The plugin: not imported above, as pytest wants to be the first to do it."""
     from kelviq_async import pytest_plugin

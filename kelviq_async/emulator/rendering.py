@@ -46,7 +46,7 @@ def _environment() -> Any:
     import jinja2  # noqa: PLC0415  only who shows pages needs it
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__),
+        loader=jinja2.PackageLoader("kelviq_async.emulator"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

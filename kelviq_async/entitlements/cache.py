@@ -38,7 +38,8 @@ class EntitlementCache:
         self.outdate: Callable[[str | None], None] = lambda _: None
         """Keeps the answer of a call under way out; set by who builds the layers."""
         if fleet is not None:
-            fleet.outdate = lambda customer_id: self.outdate(customer_id)
+            # looked up when it is called: who builds the layers sets it later
+            fleet.outdate = lambda customer_id: self.outdate(customer_id)  # noqa: PLW0108
         self._customers: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -214,7 +214,7 @@ async def test_stopping_ends_what_is_under_way(monkeypatch):
     async with serve(world) as running:
         reader, writer = await asyncio.open_connection(running.host, running.port)
         writer.write(asking(world))
-        while not world.requests:  # noqa: ASYNC110  a world has no event for it
+        while not world.requests:
             await asyncio.sleep(0)
     assert await reader.read() == b""
     writer.close()
@@ -268,9 +268,7 @@ def tell(world):
 
 async def settled(world):
     """Until nothing is due; retries that are minutes away are not waited for."""
-    while any(  # noqa: ASYNC110  likewise
-        row.next_attempt is not None and row.next_attempt <= world.now() for row in world.deliveries
-    ):
+    while any(row.next_attempt is not None and row.next_attempt <= world.now() for row in world.deliveries):
         await asyncio.sleep(0)
 
 

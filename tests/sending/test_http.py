@@ -364,7 +364,7 @@ async def test_an_attempt_that_was_cancelled_did_not_go_well(stack):
     attempts = []
     hanging = stack(lambda wire: asyncio.Event().wait())
     task = asyncio.create_task(hanging.send(ListCustomers(), observer=attempts.append))
-    while not hanging.transport.sent:  # noqa: ASYNC110  one turn of the loop
+    while not hanging.transport.sent:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

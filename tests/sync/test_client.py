@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -105,6 +106,28 @@ def test_fifty_threads_share_one_client(scripted, answers):
         results = list(pool.map(work, range(50)))
     assert results == [[f"{number}-{n}" for n in range(20)] for number in range(50)]
     assert transport.threads == {"kelviq-sync"}
+
+
+def test_threads_that_touch_an_area_first_share_it(scripted, answers):
+    scripted(answers.entitled)[0].live.entitlements.peek("a", "b")  # its module is loaded
+
+    def race():
+        kelviq, _ = scripted(answers.entitled)
+        ready = threading.Barrier(8)
+
+        def touch(_):
+            ready.wait(30)
+            return kelviq.live.entitlements
+
+        with ThreadPoolExecutor(8) as pool:
+            return len(set(pool.map(touch, range(8))))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert {race() for _ in range(50)} == {1}
+    finally:
+        sys.setswitchinterval(interval)
 
 
 async def test_it_works_inside_a_running_loop(scripted, answers):

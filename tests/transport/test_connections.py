@@ -136,7 +136,7 @@ async def test_a_transport_alone_tells_closing_from_cancelling(silent, transport
     first = asyncio.create_task(carrier.send(get(silent.url)))
     await silent.busy.wait()
     waiting, cancelled = (asyncio.create_task(carrier.send(get(silent.url))) for _ in range(2))
-    while not carrier._session.connector._waiters:  # noqa: ASYNC110  the pool announces nothing
+    while not carrier._session.connector._waiters:
         await asyncio.sleep(0)
     cancelled.cancel()
     await carrier.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from ... import codec
 from ...api.licenses import (
     ActivateLicense,
@@ -89,12 +91,14 @@ def shown(world: Core, row: LicenseRow) -> LicenseDetails:
     """A licence as the API shows it, with what it came with."""
     customer = world.state.customers[row.customer_id]
     bought = world.state.subscriptions.get(row.subscription_id or "")
+    limit: Any = row.activation_limit  # where there is none, the answer leaves it out
     return LicenseDetails(
         id=row.id,
         license_key=row.license_key,
         activated_on=row.activated_on,
         expires_on=row.expires_on,
         activation_usage=len(row.instances),
+        activation_limit=limit,
         enabled=row.enabled,
         customer=LicenseCustomer(
             customer_id=customer.customer_id, name=customer.name or "", email=customer.email or ""
@@ -103,7 +107,9 @@ def shown(world: Core, row: LicenseRow) -> LicenseDetails:
         subscription=None
         if bought is None
         else LicenseSubscription(**views.terms(world, bought, counted=True)),
-        **({} if row.activation_limit is None else {"activation_limit": row.activation_limit}),
+    )
+    return (
+        shown if row.activation_limit is None else attrs.evolve(shown, activation_limit=row.activation_limit)
     )
 
 

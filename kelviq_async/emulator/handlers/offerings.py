@@ -119,7 +119,7 @@ def get_offering(world: Core, request: GetProductOffering) -> ProductOffering:
     plans = [plan for plan in plans_of(world, product) if not wanted or plan.identifier in wanted]
     by_ip = country_of_ip(world, request.ip_address)
     country = by_ip or country_of_customer(world, request.customer_id) or HOME
-    base = settings_of(product)["currency"]
+    base: str = settings_of(product)["currency"]
     currency = local_currency(plans, country, base)
     language = COUNTRIES[country].language if country in COUNTRIES else "en"
     customer = world.state.customers.get(request.customer_id or "")

@@ -118,3 +118,40 @@ async def test_states_of_subscriptions_in_words(world, visit, look):
     assert "tries again" in page.text
     assert "$5.00, for good" in page.text
     assert "free, for good" in page.text
+
+
+async def test_what_is_cancelled_for_later_in_words(kelviq, look, visit, world):
+    path, row = await visit()
+    look(path, action="pay", card="4242424242424242")
+    await kelviq.subscriptions.cancel(row.subscription_id, "CURRENT_PERIOD_ENDS")
+    assert "ends 28 Feb 2026" in look("/").text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [([200], "200 1 attempt"), ([500], "500, again soon 1 attempt"), ([500] * 4, "500 4 attempts")],
+)
+def test_how_deliveries_went_in_words(look, world, statuses, said):
+    answers = iter(statuses)
+    world.webhooks.capture(answer=lambda _: next(answers))
+    world.emit("customer.created", {"customer_id": "user-123"})
+    for _ in statuses[1:]:
+        world.clock.advance(minutes=1)
+    assert said in look("/").text
+
+
+def test_a_meter_without_a_limit_in_words(look, world):
+    world.seed_from(
+        {
+            "plans": [
+                {
+                    "identifier": "flat",
+                    "product": "app",
+                    "prices": {"MONTHLY": "9"},
+                    "features": {"calls": None},
+                }
+            ],
+            "subscriptions": [{"customerId": "user-123", "plan": "flat"}],
+        }
+    )
+    assert "Calls 0 used, unlimited" in look("/").text
