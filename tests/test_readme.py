@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kelviq_async import ChargePeriod, Kelviq, client, operations
+from kelviq_async import ChargePeriod, Kelviq, operations
 from kelviq_async.areas import OPERATIONS
 from kelviq_async.cli.catalog import stock
 from kelviq_async.emulator import World
+from kelviq_async.transport import AiohttpTransport
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,13 +41,7 @@ def world(monkeypatch, tmp_path):
     world = World(server_key="your-server-key", client_key="your-client-key", partner_key="your-partner-key")
     asyncio.run(_stocked(world))
 
-    class Reaching:
-        """In the place of aiohttp's transport: it is the world."""
-
-        def __new__(cls, _):
-            return world
-
-    monkeypatch.setattr(client, "AiohttpTransport", Reaching)
+    monkeypatch.setattr(AiohttpTransport, "send", lambda _, wire: world.send(wire))
     monkeypatch.setenv("KELVIQ_SERVER_API_KEY", "your-server-key")
     monkeypatch.setenv("KELVIQ_CLIENT_API_KEY", "your-client-key")
     monkeypatch.setenv("KELVIQ_PARTNER_KEY", "your-partner-key")

@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
-from kelviq_async import Kelviq, client
+from kelviq_async import Kelviq
 from kelviq_async.cli import main
 from kelviq_async.cli.catalog import stock
 from kelviq_async.emulator import World
+from kelviq_async.transport import AiohttpTransport
 
 
 class Ran:
@@ -50,13 +51,7 @@ def reaching(monkeypatch):
         monkeypatch.setenv("KELVIQ_CLIENT_API_KEY", world.client_key)
         monkeypatch.setenv("KELVIQ_PARTNER_KEY", world.partner_key)
 
-        class Reaching:
-            """In the place of aiohttp's: it is the world."""
-
-            def __new__(cls, _):
-                return world
-
-        monkeypatch.setattr(client, "AiohttpTransport", Reaching)
+        monkeypatch.setattr(AiohttpTransport, "send", lambda _, wire: world.send(wire))
         return world
 
     return reach

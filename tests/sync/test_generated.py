@@ -213,7 +213,7 @@ def written(cls):
 def odd():
     _, text = written(Odd)
     space = {**vars(client), "Scope": _blocking.Scope, "BlockingNamespace": BlockingNamespace, "UNSET": UNSET}
-    exec(compile("from __future__ import annotations\n" + text, "odd", "exec"), space)  # noqa: S102
+    exec(compile("from __future__ import annotations\n" + text, "<odd>", "exec"), space)  # noqa: S102
     return space["Odd"](SimpleNamespace(live=SimpleNamespace(odd=Odd(None))))
 
 

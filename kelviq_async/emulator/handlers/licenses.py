@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from ... import codec
 from ...api.licenses import (
     ActivateLicense,
@@ -107,9 +105,6 @@ def shown(world: Core, row: LicenseRow) -> LicenseDetails:
         subscription=None
         if bought is None
         else LicenseSubscription(**views.terms(world, bought, counted=True)),
-    )
-    return (
-        shown if row.activation_limit is None else attrs.evolve(shown, activation_limit=row.activation_limit)
     )
 
 
