@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         codec as codec,
         emulator as emulator,
         errors as errors,
-        usage as usage,
         webhooks as webhooks,
     )
     from .areas import *  # noqa: F403  by its __all__
@@ -110,7 +109,7 @@ if TYPE_CHECKING:
         WireRequest as WireRequest,
     )
 
-_SUBMODULES: Final = ("codec", "emulator", "errors", "usage", "webhooks")
+_SUBMODULES: Final = ("codec", "emulator", "errors", "webhooks")
 _HOMES: Final = {
     "client": ("Kelviq", "Outcome", "RawAnswer"),
     "config": ("Attempt", "Config", "Host", "Key", "Limits", "Options", "Secret"),

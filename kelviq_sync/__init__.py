@@ -80,7 +80,6 @@ if TYPE_CHECKING:
         emulator as emulator,
         errors as errors,
         operations as operations,
-        usage as usage,
         webhooks as webhooks,
     )
     from kelviq_async.areas import *  # noqa: F403  by its __all__

@@ -6,6 +6,7 @@ import itertools
 import pickle
 import tracemalloc
 
+import anyio
 import pytest
 
 from kelviq_async import CreateCustomer, Kelviq, ListCustomers, RetrieveCustomer, Retry
@@ -296,6 +297,22 @@ async def test_an_error_while_closing_does_not_leave_it_half_open(client):
         await anext(stream)
     with pytest.raises(ClientClosed):
         await kelviq.customers.list()
+
+
+async def test_closing_goes_on_in_a_cancelled_scope(client):
+    kelviq = client(echo)
+    closed = []
+
+    async def slowly():
+        await settled()
+        closed.append(True)
+
+    kelviq._runtime.given.close = slowly
+    with anyio.CancelScope() as scope:
+        async with kelviq:
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert closed == [True]
 
 
 # Closing while something is under way

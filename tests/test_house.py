@@ -16,6 +16,8 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
 TYPE_CHECKING_BLOCKS = {
     "kelviq_async/__init__.py": 1,
     "kelviq_async/areas.py": 1,
+    "kelviq_async/emulator/__init__.py": 1,
+    "kelviq_async/entitlements/__init__.py": 1,
     "kelviq_sync/__init__.py": 1,
     "kelviq_sync/client.py": 1,
 }

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .decisions import Decision as Decision, Lookup as Lookup, Reason as Reason, Source as Source
+    from .policy import CachePolicy as CachePolicy, FeaturePolicy as FeaturePolicy
+    from .verdicts import Entitlement as Entitlement, Entitlements as Entitlements
 
 _HOMES: Final = {
     "CachePolicy": "policy",
@@ -17,7 +22,12 @@ _HOMES: Final = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _resolved(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(name)
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+if not TYPE_CHECKING:  # for a type checker it would make every name one
+    __getattr__ = _resolved

@@ -21,14 +21,14 @@ async def server(world):
 
 @pytest.fixture
 async def browse(server, chromium):
-    """Open a page at a path of the emulator; whatever its console says fails the test."""
+    """Open a page at a path of the emulator; an error on its console fails the test."""
     said = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
 
         async def opened(path, **settings):
             page = await browser.new_page(**settings)
-            page.on("console", lambda message: said.append(message.text))
+            page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: said.append(str(error)))
             await page.goto(server.url + path)
             return page
