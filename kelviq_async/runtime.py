@@ -51,7 +51,7 @@ class Runtime:
         """What is kept of entitlements; None where nothing is to be kept."""
         made = None if self.policy is None else _entitlement_cache(self.policy, self.store, self.config)
         # two threads may come here at once, and both must get the same one
-        return self.__dict__.setdefault("cache", made)  # type: ignore[no-any-return]
+        return self.__dict__.setdefault("cache", made)
 
     def open(self) -> Send:
         """Build the stack on the running loop."""

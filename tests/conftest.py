@@ -1,6 +1,8 @@
 """Fixtures that more than one folder of tests needs."""
 
+import asyncio
 import functools
+import gc
 import inspect
 import os
 import shutil
@@ -71,6 +73,19 @@ class Scripted:
 def scripted():
     """``scripted(200, (404, {"detail": "Not found."}), NeverSent("refused"))``: it answers so."""
     return Scripted
+
+
+@pytest.fixture
+def no_tasks_left():
+    """``await no_tasks_left()``: nothing runs any more but the test itself."""
+
+    async def check():
+        gc.collect()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    return check
 
 
 @pytest.fixture(scope="session")
