@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Set as AbstractSet
 from typing import Any, Final, TypeVar
@@ -18,7 +19,9 @@ from .verdicts import Entitlements
 T = TypeVar("T")
 
 REMEMBERED: Final = 10_000
-"""Customers whose answer a batch keeps, so that a pair that comes later costs no further call."""
+"""Customers whose answer a batch without a cache keeps, so that a pair that comes later costs no call ..."""
+REMEMBERED_FOR: Final = 60.0
+"""... for so many seconds."""
 
 Progress = Callable[[int], None]
 
@@ -76,7 +79,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
 ) -> Stream[Decision]:
     """See ``EntitlementChecks.check_many``."""
     clock, done = _Clock(deadline), [0]
-    answers: OrderedDict[str, Entitlements | None] = OrderedDict()
+    answers: OrderedDict[str, tuple[Entitlements | None, float]] = OrderedDict()
     waiting: dict[str, list[tuple[int, str]]] = {}
 
     async def job(index: int, pair: Any, put: Put[Decision]) -> None:
@@ -93,8 +96,8 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             decision = _failed(customer_id, feature_id, error)
         if decision is not None:
             put(index, decision)
-        elif customer_id in answers:
-            put(index, _decided(asker, customer_id, feature_id, answers[customer_id]))
+        elif customer_id in answers and time.monotonic() - answers[customer_id][1] < REMEMBERED_FOR:
+            put(index, _decided(asker, customer_id, feature_id, answers[customer_id][0]))
         elif customer_id in waiting:
             waiting[customer_id].append((index, feature_id))
         else:
@@ -104,9 +107,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
     async def ask(customer_id: str, put: Put[Decision]) -> None:
         """Ask about a customer, and decide every pair that has come to wait for it."""
         try:
-            feature_id = waiting[customer_id][0][1]
-            decision = await clock.within(lambda: asker.shared(customer_id, feature_id))
-            if decision is not None:
+            if await clock.within(lambda: asker.learned(customer_id)) is not None:
                 _share(asker, customer_id, waiting, put)
             if customer_id not in waiting:
                 return
@@ -115,9 +116,10 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             for number, feature in waiting.pop(customer_id):
                 put(number, _without(asker, customer_id, feature, error))
             return
-        answers[customer_id] = found
-        if len(answers) > REMEMBERED:
-            answers.popitem(last=False)
+        if asker.cache is None:  # the cache knows better, and of invalidations too
+            answers[customer_id] = (found, time.monotonic())
+            if len(answers) > REMEMBERED:
+                answers.popitem(last=False)
         for number, feature in waiting.pop(customer_id):
             put(number, _decided(asker, customer_id, feature, found))
 

@@ -53,11 +53,11 @@ class Checker:
         """Whether what is known may also be shown as a list, which says what is not granted."""
         return known is not None and self.cache is not None and self.cache.memory.clock() < known.denied_until
 
-    async def shared(self, customer_id: str, feature_id: str) -> Decision | None:
-        """The decision that another process's answer gives, where there is a store."""
+    async def learned(self, customer_id: str) -> Known | None:
+        """What another process has fetched, where there is a store and it is news here."""
         if self.cache is None or self.cache.fleet is None:
             return None
-        return self.remembered(customer_id, feature_id, await self.cache.shared(customer_id))
+        return await self.cache.shared(customer_id)
 
     async def _renewed(self, customer_id: str) -> None:
         """A newer answer, from another process or from Kelviq."""

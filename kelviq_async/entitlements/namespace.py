@@ -97,7 +97,8 @@ class EntitlementChecks(api.Entitlements):
         known = self._checker.known(customer_id)
         decision = self._checker.remembered(customer_id, feature_id, known)
         if decision is None:
-            decision = await self._checker.shared(customer_id, feature_id)
+            known = await self._checker.learned(customer_id)
+            decision = self._checker.remembered(customer_id, feature_id, known)
         if decision is not None:
             return decision
         try:
