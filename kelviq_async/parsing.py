@@ -119,14 +119,3 @@ def _nested(cls: type[Model], raw: Any) -> Any:
             continue
         data[each.wire] = each.spelling.dump(_read(each, found))
     return codec.load(cls, data)
-
-
-def unknown_names(operation: Any, query: Mapping[str, str], body: Any) -> list[str]:
-    """Names that the documentation does not know, or knows in another spelling."""
-    in_query = {each.metadata.get("name") or each.name for each in operation.query_fields}
-    in_body = {each.wire for each in operation.body_fields}
-    body_names = body if isinstance(body, Mapping) else {}
-    return [
-        *(name for name in query if name not in in_query),
-        *(name for name in body_names if name not in in_body),
-    ]
