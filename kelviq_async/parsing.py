@@ -6,6 +6,7 @@ field is, as a query has nothing but texts.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,6 +20,7 @@ from .model import Model, is_model
 REQUIRED: Final = "This field is required."
 NOT_NULL: Final = "This field may not be null."
 _MISSING: Final = object()
+_PATH, _QUERY, _BODY = range(3)
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,40}\s*")
 _TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -29,12 +31,13 @@ def parse(operation: Any, path: Mapping[str, str], query: Mapping[str, str], bod
         raise InvalidRequest("the body must be a JSON object", fields={"non_field_errors": ["Invalid data."]})
     arguments: dict[str, Any] = {}
     problems: dict[str, list[str]] = {}
-    in_path, in_query = set(operation.path_names), {each.name for each in operation.query_fields}
-    for each in operation.fields:
-        source = path if each.name in in_path else query if each.name in in_query else body or {}
-        raw = _found(each, source)
+    sources: tuple[Mapping[str, Any], ...] = (path, query, body or {})
+    for each, place in _places(operation):
+        raw = _found(each, sources[place])
+        if raw is _MISSING and not each.required:
+            continue
         try:
-            value = _value(each, raw, is_text=source is not body)
+            value = _value(each, raw, is_text=place != _BODY)
         except (ValueError, TypeError, ArithmeticError) as error:
             problems[each.name] = [str(error) or "Invalid value."]
         else:
@@ -46,8 +49,19 @@ def parse(operation: Any, path: Mapping[str, str], query: Mapping[str, str], bod
     return operation.request(**arguments)
 
 
+@functools.cache
+def _places(operation: Any) -> tuple[tuple[codec.Field, int], ...]:
+    """Each field, and in which of path, query and body it is."""
+    in_path, in_query = set(operation.path_names), {each.name for each in operation.query_fields}
+    return tuple(
+        (each, _PATH if each.name in in_path else _QUERY if each.name in in_query else _BODY)
+        for each in operation.fields
+    )
+
+
 def _found(each: codec.Field, source: Mapping[str, Any]) -> Any:
-    return next((source[name] for name in (each.wire, each.name) if name in source), _MISSING)
+    raw = source.get(each.wire, _MISSING)
+    return source.get(each.name, _MISSING) if raw is _MISSING else raw
 
 
 def _value(each: codec.Field, raw: Any, *, is_text: bool) -> Any:

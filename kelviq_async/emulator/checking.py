@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from .. import codec
 from ..config import HOSTS
 from ..errors import CodecError, InvalidRequest
-from ..model import Model, OpenEnum
+from ..model import UNSET, Model, OpenEnum
 from ..request import Operation, Request
 from ..transport import WireRequest
 from .refusals import Refusal, bad_field, detail
@@ -98,7 +98,8 @@ def parsed(
         fields = {wire_names.get(name, name): texts for name, texts in error.fields.items()}
         raise Refusal(400, fields or {"detail": error.message}) from None
     for each in operation.fields:
-        problem = _problem(each.name, getattr(request, each.name))
+        value = getattr(request, each.name)
+        problem = None if value is None or value is UNSET else _problem(each.name, value)
         if problem:
             name = each.name if each in operation.query_fields else each.wire
             raise bad_field(name, problem)

@@ -7,11 +7,15 @@ import random
 import threading
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from .clock import Clock
 from .registry import timer_of
 from .state import AgendaRow, State
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_LETTERS: Final = bytes(_ALPHABET[number % len(_ALPHABET)] for number in range(256))
+"""Any byte as a letter or digit."""
 
 
 class Core:
@@ -50,8 +54,7 @@ class Core:
 
     def new_token(self, prefix: str, length: int = 44) -> str:
         """A new text of letters and digits behind a prefix, such as ``cs_…``."""
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-        return prefix + "".join(self.random.choices(letters, k=length))
+        return prefix + self.random.randbytes(length).translate(_LETTERS).decode()
 
     def next_number(self, kind: str) -> int:
         """The next number of things that Kelviq numbers."""
