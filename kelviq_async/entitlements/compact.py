@@ -15,6 +15,7 @@ import attrs
 
 from ..api.entitlements import CustomerEntitlements, EntitlementEntry
 from ..codec import kept_of
+from .verdicts import is_about_nobody_knows_what
 
 OWN: Final = ("current_usage", "remaining", "reset_at")
 
@@ -25,14 +26,18 @@ class Shape:
     Attributes:
         rows: Rows with their own numbers taken out.
         verdicts: Feature -> granted (True), denied (False) or unreadable (None), over all its rows.
+        absent: The verdict on a feature that no row names; None where a row may be about any.
     """
 
-    __slots__ = ("__weakref__", "rows", "verdicts")
+    __slots__ = ("__weakref__", "absent", "rows", "verdicts")
 
     def __init__(self, rows: tuple[EntitlementEntry, ...]) -> None:
         self.rows = rows
         self.verdicts: dict[str, bool | None] = {}
+        self.absent: bool | None = None if any(map(is_about_nobody_knows_what, rows)) else False
         for row in rows:
+            if not row.feature_id:
+                continue
             before = self.verdicts.get(row.feature_id, False)
             if before is True or row.has_access is True:
                 verdict: bool | None = True

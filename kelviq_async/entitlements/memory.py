@@ -26,6 +26,7 @@ class Known:
         shape: What the answer has in common with others; None for a customer Kelviq does not know.
         own: The customer's own numbers in it.
         verdicts: Feature -> granted, denied or unreadable.
+        absent: The verdict on all other features.
         start: When the call that fetched it began, on the monotonic clock.
         granted_until: Until when grants are served without asking.
         denied_until: Until when denials are.
@@ -35,6 +36,7 @@ class Known:
     """
 
     __slots__ = (
+        "absent",
         "denied_until",
         "from_store",
         "granted_until",
@@ -52,6 +54,7 @@ class Known:
         self.shape = shape
         self.own = own
         self.verdicts: dict[str, bool | None] = shape.verdicts if shape is not None else {}
+        self.absent: bool | None = shape.absent if shape is not None else False
         self.start = start
         self.reset = reset
         self.granted_until = min(start + policy.fresh, reset)
@@ -107,7 +110,7 @@ class Memory:
             known = self._known[customer_id]
         except (KeyError, TypeError):
             return None
-        verdict = known.verdicts.get(feature_id, False)
+        verdict = known.verdicts.get(feature_id, known.absent)
         if verdict:
             if feature_id in self._special:
                 until = min(known.start + self.policy.fresh_for(feature_id), known.reset)
@@ -126,7 +129,7 @@ class Memory:
 
     def is_fresh(self, known: Known, feature_id: str) -> bool:
         """Whether it may be served without asking."""
-        verdict = known.verdicts.get(feature_id, False)
+        verdict = known.verdicts.get(feature_id, known.absent)
         if verdict is None:
             return False
         span = self.policy.fresh_for(feature_id) if verdict else self.policy.denied
@@ -134,14 +137,14 @@ class Memory:
 
     def may_revalidate(self, known: Known, feature_id: str) -> bool:
         """Whether a grant may be served while it is refreshed behind the scenes."""
-        if known.verdicts.get(feature_id, False) is not True:
+        if known.verdicts.get(feature_id, known.absent) is not True:
             return False
         span = self.policy.fresh_for(feature_id) + self.policy.revalidate
         return self.clock() < min(known.start + min(span, self.policy.stale_for(feature_id)), known.reset)
 
     def may_serve_stale(self, known: Known, feature_id: str) -> bool:
         """Whether a grant may be served because Kelviq cannot be asked."""
-        if known.verdicts.get(feature_id, False) is not True:
+        if known.verdicts.get(feature_id, known.absent) is not True:
             return False
         return self.clock() <= known.start + self.policy.stale_for(feature_id)
 

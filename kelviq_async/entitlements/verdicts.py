@@ -118,7 +118,7 @@ class Entitlements(Mapping[str, Entitlement]):
             if entry.feature_id:
                 grouped.setdefault(entry.feature_id, []).append(entry)
         self._entries = {feature: tuple(entries) for feature, entries in grouped.items()}
-        self.complete = not any(map(_is_about_nobody_knows_what, answer.entitlements))
+        self.complete = not any(map(is_about_nobody_knows_what, answer.entitlements))
 
     def __getitem__(self, feature_id: str) -> Entitlement:
         """The feature's entitlement.
@@ -141,6 +141,6 @@ class Entitlements(Mapping[str, Entitlement]):
         return f"<Entitlements {', '.join(self._entries) or 'none'}>"
 
 
-def _is_about_nobody_knows_what(entry: EntitlementEntry) -> bool:
+def is_about_nobody_knows_what(entry: EntitlementEntry) -> bool:
     """Whether an entry is no object, or names its feature with something that is no text."""
     return _unreadable(entry, "feature_id") or "" in kept_of(entry)  # what was no object is kept so
