@@ -126,7 +126,7 @@ class Fleet:
             lookup = self._lookups[customer_id] = _Lookup()
             lookup.task = self._news.spawn(self._look(customer_id, lookup))
         task = lookup.task
-        if task is None:  # it is about to begin, on this very stack
+        if task is None:  # it is about to begin, on this very stack; untested: only eager tasks do that
             return None
         await asyncio.wait([task])  # and not the task itself: nobody's cancellation is another one's
         return None if task.cancelled() else task.result()
@@ -188,7 +188,8 @@ class Fleet:
             writing = self._news.spawn(self._write(customer_id, answer, start, seen))
             writing.add_done_callback(self._written)
         elif not grants(answer):
-            # It cannot be kept, but what it contradicts must not stay either.
+            # It cannot be kept, but what it contradicts must not stay either. Untested: it takes a no
+            # whose call nobody looked up first, or that came minutes late.
             self._news.owe(customer_id)
             self._news.settle()
 

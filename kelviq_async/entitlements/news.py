@@ -159,7 +159,7 @@ class News:
             self._complain(error)
             return
         self._complained = False
-        if self._owed_to_all is mark:
+        if self._owed_to_all is mark:  # untested otherwise: a second one came while the first was told
             self._owed_to_all = None
             # Not simply ours: somebody else may have begun one at the same moment.
             self.look_for_era()
@@ -172,7 +172,7 @@ class News:
                 customer_id = next(iter(self._owed))
                 await self.tell(customer_id)
                 if customer_id in self._owed:
-                    return  # the store still fails
+                    return  # the store still fails; untested: a race of two failures
         finally:
             self._settling = False
 
@@ -238,7 +238,7 @@ class News:
                 turns = self._turns
                 found = await self._store.get(self._era_key)
                 if self._owed_to_all is not None:
-                    return  # what the store says is over, it just does not know yet
+                    return  # what the store says is over, it just does not know yet; untested: a race
                 if found is None:
                     # A new name: entries of an era that was forgotten must not come back to life.
                     _ = await self._store.add(self._era_key, secrets.token_hex(8).encode())

@@ -149,7 +149,7 @@ class CacheSend:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(flight.landed)
         except TimeoutError as error:
-            if isinstance(error, KelviqError):
+            if isinstance(error, KelviqError):  # untested: who leads hands its own lack of time to nobody
                 raise
             raise TimedOut("time ran out waiting for a call that somebody else had started") from None
 
