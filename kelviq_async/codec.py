@@ -76,6 +76,19 @@ def encode(data: Any) -> bytes:
         raise CodecError(message) from None
 
 
+def indented(data: Any, spaces: int = 2) -> str:
+    """Plain data as JSON text for reading; Decimals are written digit by digit, as by ``encode``.
+
+    Args:
+        data: Plain data.
+        spaces: How far to indent; 0 puts all of it on one line.
+
+    Raises:
+        CodecError: There is something in it that JSON cannot say.
+    """
+    return msgspec.json.format(encode(data), indent=spaces).decode()
+
+
 def _remembered(function: Callable[[Any], V]) -> Callable[[Any], V]:
     """``functools.cache`` for functions of a type, as mypy takes models' types for unhashable."""
     return functools.cache(function)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from decimal import Decimal
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -115,11 +113,5 @@ def cell(value: Any, *, inside: bool = False) -> str:
 
 
 def as_json(data: Any, indent: int | None = 2) -> str:
-    """Plain data as JSON text; money that Kelviq sends as a number stays one."""
-    return json.dumps(data, indent=indent, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(type(value).__name__)
+    """Plain data as JSON text; money that Kelviq sends as a number stays one, to the last digit."""
+    return codec.indented(data, indent or 0)
