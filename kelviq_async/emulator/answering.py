@@ -16,7 +16,7 @@ from ..request import Operation, Page, Request
 from ..transport import WireAnswer, WireRequest
 from .checking import check_strictly, decoded, parsed
 from .core import Core
-from .refusals import Refusal, detail, not_found
+from .refusals import Refusal, detail, not_allowed, not_found
 from .registry import Listed, Reply, handler_of
 from .routing import Match, match
 
@@ -175,7 +175,7 @@ def _worked(world: Core, asked: Asked, keys: Keyring, *, strict: bool) -> tuple[
         raise not_found()
     operation = asked.operation
     if operation is None:
-        raise detail(405, f'Method "{asked.wire.method}" not allowed.')
+        raise not_allowed(f'Method "{asked.wire.method}" not allowed.', asked.found.allowed)
     asked.key = keys.kind(operation, asked.wire.headers)
     asked.body = decoded(asked.wire.body)
     if strict:

@@ -93,6 +93,7 @@ class Sale:
         quantities: How many of each feature are bought, by identifier.
         discount: What is taken off each payment: ``code`` with ``percentage``, or with ``amount`` and
             ``currency``.
+        custom_amount: Whether the price is one in place of the plan's.
     """
 
     plan: PlanRow
@@ -103,6 +104,7 @@ class Sale:
     tax_behavior: str
     quantities: dict[str, int]
     discount: dict[str, Any] | None = None
+    custom_amount: bool = False
 
     @property
     def recurring(self) -> bool:
@@ -155,6 +157,7 @@ def sale(
             trial_days(price) if price and same_period(charge_period) != _ONE_TIME else 0,
             tax_behavior or "EXCLUSIVE",
             wanted,
+            custom_amount=True,
         )
     else:
         choice = price_for(plan, currency, charge_period)
@@ -278,6 +281,7 @@ def _begin(world: Core, sold: Sale, customer_id: str, method: PaymentMethodRow |
         discount=sold.discount,
         started=now,
         tax_behavior=sold.tax_behavior,
+        custom_amount=sold.custom_amount,
     )
     row.lineage = row.id
     for old in granting(world, customer_id):

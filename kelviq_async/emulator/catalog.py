@@ -22,6 +22,8 @@ from .state import FeatureRow, PlanRow, State, SubscriptionRow
 
 HELD: Final = frozenset({"trialing", "active", "past_due"})
 """Statuses of subscriptions that grant something today."""
+LONGEST_TRIAL: Final = 730
+"""Days; what the card processors put up with."""
 
 _ONE_TIME: Final = "ONE_TIME"
 _SAME_PERIOD: Final = {"QUARTERLY": "THREE_MONTHS"}
@@ -316,7 +318,7 @@ def migration(world: Core, plan: PlanRow, *, features: bool, pricing: bool) -> l
 
     A subscription has one ``plan_version``. Where only one of both is to be new, the version its price
     comes from is noted beside it in ``price_version``. New prices count from the next renewal on; what
-    was bought once is paid for.
+    was bought once is paid for, and an amount that was agreed on in a checkout stays as it is.
 
     Args:
         world: Where the plan is.
@@ -334,7 +336,7 @@ def migration(world: Core, plan: PlanRow, *, features: bool, pricing: bool) -> l
     for row in subscribers(world, plan.identifier):
         prices = row.plan_version if row.price_version is None else row.price_version
         amount = row.amount_units
-        if pricing and row.charge_period != _ONE_TIME:
+        if pricing and row.charge_period != _ONE_TIME and not row.custom_amount:
             choice = price_for(plan, row.currency, row.charge_period)
             prices, amount = plan.version, amount_units(choice, row.quantities, world.state)
         version = plan.version if features else row.plan_version

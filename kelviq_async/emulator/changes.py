@@ -293,6 +293,7 @@ def _following(world: Core, row: SubscriptionRow, made: Change) -> SubscriptionR
         amount_units=made.sold.units,
         tax_behavior=made.sold.tax_behavior,
         quantities=dict(made.sold.quantities),
+        custom_amount=made.sold.custom_amount,
         status=made.status,
         anchor=made.anchor,
         period_index=made.index,

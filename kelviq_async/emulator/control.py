@@ -14,12 +14,15 @@ from ..errors import CodecError
 from ..transport import WireAnswer, WireRequest
 from . import storage
 from .checking import decoded
-from .refusals import Refusal, bad_field, detail
+from .refusals import Refusal, bad_field, detail, not_allowed
 from .world import World
 
 Action = Callable[[World, dict[str, Any]], Any]
 
 ROOT: Final = "/_emulator/"
+WAIT: Final = 30
+"""Seconds to wait for deliveries where nobody says for how long."""
+LONGEST_WAIT: Final = 300
 _SPANS: Final = ("days", "hours", "minutes", "seconds")
 _FAULT: Final = ("times", "status", "latency", "retry_after", "probability", "seed", "after", "seconds")
 
@@ -46,11 +49,28 @@ def answered(world: World, wire: WireRequest) -> WireAnswer:
         with world.lock:
             return _json(200, action(world, data or {}))
     except Refusal as refusal:
-        return _json(refusal.status, refusal.body)
+        return _json(refusal.status, refusal.body, refusal.headers)
     except CodecError:
         return _json(400, {"detail": "JSON parse error."})
     except (ValueError, OverflowError) as error:
         return _json(400, {"detail": str(error)})
+
+
+def patience(wire: WireRequest) -> float:
+    """Seconds for which who moved the clock, with success, wants to wait for deliveries; 0 for not at all.
+
+    Args:
+        wire: The request, with its body in one piece.
+    """
+    if wire.method != "POST" or urlsplit(wire.url).path.removeprefix(ROOT).strip("/") != "clock":
+        return 0
+    return _wait(decoded(wire.body))
+
+
+def waited(world: World) -> WireAnswer:
+    """What the clock answers to who has waited: the time, and how many deliveries are due all the same."""
+    with world.lock:
+        return _json(200, {**_now(world, {}), "due": len(world.webhooks.due())})
 
 
 def _trusted(path: str) -> bool:
@@ -65,8 +85,10 @@ def from_elsewhere(wire: WireRequest) -> bool:
     )
 
 
-def _json(status: int, data: Any) -> WireAnswer:
-    return WireAnswer(status, {"Content-Type": "application/json"}, codec.encode(plain(data)))
+def _json(status: int, data: Any, headers: Mapping[str, str] | None = None) -> WireAnswer:
+    return WireAnswer(
+        status, {"Content-Type": "application/json", **(headers or {})}, codec.encode(plain(data))
+    )
 
 
 def plain(value: Any) -> Any:
@@ -102,9 +124,8 @@ def _action(method: str, path: str) -> Action:
     found = _ACTIONS.get(path, {})
     if method not in found:
         there = ", ".join(sorted(each for each in _ACTIONS if each))
-        raise detail(
-            405 if found else 404, f"{method} {ROOT}{path} is no control address; there are {there}."
-        )
+        text = f"{method} {ROOT}{path} is no control address; there are {there}."
+        raise not_allowed(text, sorted(found)) if found else detail(404, text)
     return found[method]
 
 
@@ -122,7 +143,8 @@ def _pay(world: World, session: str, data: dict[str, Any]) -> Any:
 
 
 def _clock(world: World, data: dict[str, Any]) -> Any:
-    """``{"advance": {"days": 31}}`` or ``{"to": "2026-03-01T00:00:00Z"}``."""
+    """``{"advance": {"days": 31}}`` or ``{"to": "2026-03-01T00:00:00Z"}``; ``"wait"``: see ``patience``."""
+    _wait(data)
     if "advance" in data:
         spans = data["advance"]
         if not isinstance(spans, dict) or not spans or set(spans) - set(_SPANS):
@@ -133,6 +155,17 @@ def _clock(world: World, data: dict[str, Any]) -> Any:
     else:
         raise detail(400, "Say how far to advance, or up to when.")
     return _now(world, data)
+
+
+def _wait(data: Mapping[str, Any]) -> float:
+    """``{"wait": true}``, or so many seconds."""
+    wait = data.get("wait", False)
+    if isinstance(wait, bool):
+        return WAIT if wait else 0
+    seconds = _number("wait", wait)
+    if not 0 <= seconds <= LONGEST_WAIT:
+        raise bad_field("wait", f"A number of seconds up to {LONGEST_WAIT} is needed, or true for {WAIT}.")
+    return seconds
 
 
 def _number(name: str, value: Any) -> float:

@@ -36,6 +36,7 @@ class Courier:
     def __init__(self, world: World) -> None:
         self._world = world
         self._task: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def start(self, post: Post) -> None:
         """Begin; whatever is due already is delivered at once.
@@ -58,6 +59,23 @@ class Courier:
         self._world.webhooks.wake = wake
         self._task = asyncio.create_task(self._follow(due, post))
 
+    async def caught_up(self, seconds: float) -> None:
+        """Wait until nothing is due and nothing under way; not for retries, which wait for the clock.
+
+        Args:
+            seconds: How long to wait at most.
+        """
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._task is not None and self._world.webhooks.due():
+                    done: asyncio.Future[None] = loop.create_future()
+                    self._waiting.add(done)
+                    try:
+                        await done
+                    finally:
+                        self._waiting.discard(done)
+
     async def stop(self) -> None:
         """End; what is due now waits until the world is served again."""
         task, self._task = self._task, None
@@ -67,6 +85,7 @@ class Courier:
         self._world.webhooks.wake = lambda: None
         task.cancel()
         await asyncio.wait([task])
+        self._look_again()
 
     async def _follow(self, due: asyncio.Event, post: Post) -> None:
         try:
@@ -74,5 +93,12 @@ class Courier:
                 await due.wait()
                 due.clear()
                 await self._world.webhooks.deliver_due()
+                self._look_again()
         finally:
             await post.close()
+
+    def _look_again(self) -> None:
+        """Have those who wait see whether it was all."""
+        for each in self._waiting:
+            if not each.done():
+                each.set_result(None)

@@ -218,6 +218,12 @@ class Webhooks:
         """Deliveries of which an attempt is still to come, at once or later."""
         return [row for row in self._world.state.deliveries.values() if row.next_attempt is not None]
 
+    def due(self) -> list[DeliveryRow]:
+        """Deliveries of which an attempt is to come at once, or under way; retries come later."""
+        with self._world.lock:
+            now = self._world.now()
+            return [row for row in self.pending() if row.next_attempt is not None and row.next_attempt <= now]
+
     def resend(self, delivery_id: str) -> DeliveryRow:
         """Deliver something once more, whether it arrived or not; it is due at once.
 

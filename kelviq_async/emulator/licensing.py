@@ -89,8 +89,11 @@ def take_seat(world: Core, row: LicenseRow, name: str | None, metadata: dict[str
 
 
 def _expiry(plan: PlanRow, since: datetime) -> datetime | None:
-    """When a key of this plan ends; without a duration it never does."""
+    """When a key of this plan ends; without a duration it never does, nor after the calendar does."""
     unit, value = plan.license.get("durationUnit"), plan.license.get("durationValue")
     if plan.license.get("hasExpiry") is not True or not unit or not value:
         return None
-    return license_expiry(since, unit, value)
+    try:
+        return license_expiry(since, unit, value)
+    except OverflowError:
+        return None

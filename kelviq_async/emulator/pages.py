@@ -39,16 +39,18 @@ def answered(world: World, wire: WireRequest) -> WireAnswer:
         return WireAnswer(
             501, {**_HEADERS, "Content-Type": "text/plain; charset=utf-8"}, rendering.HINT.encode()
         )
+    more: dict[str, str] = {}
     with world.lock:
         try:
             shown = _shown(world, wire)
         except Refusal as refusal:
-            shown = _refused(refusal)
+            shown, more = _refused(refusal), refusal.headers
     if isinstance(shown, Redirect):
         return WireAnswer(303, {**_HEADERS, "Location": shown.url}, b"")
     nonce = secrets.token_urlsafe(16)
     headers = {
         **_HEADERS,
+        **more,
         "Content-Type": "text/html; charset=utf-8",
         "Content-Security-Policy": _POLICY.format(nonce=nonce),
     }
@@ -58,7 +60,7 @@ def answered(world: World, wire: WireRequest) -> WireAnswer:
 def _shown(world: World, wire: WireRequest) -> Page | Redirect:
     body = wire.body if isinstance(wire.body, bytes) else b""
     if wire.method not in {"GET", "HEAD", "POST"}:
-        raise Refusal(405, "Pages are read with GET and changed with POST.")
+        raise Refusal(405, "Pages are read with GET and changed with POST.", {"Allow": "GET, HEAD, POST"})
     if wire.method == "POST" and from_elsewhere(wire):
         raise Refusal(403, "This form was sent from another site.")
     if len(body) > LARGEST_BODY:

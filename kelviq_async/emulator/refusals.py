@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -29,6 +30,11 @@ def detail(status: int, text: str) -> Refusal:
 def not_found(what: str = "") -> Refusal:
     """404."""
     return detail(404, f"{what} not found." if what else "Not found.")
+
+
+def not_allowed(text: str, methods: Iterable[str]) -> Refusal:
+    """405, with the methods that the address has in ``Allow``."""
+    return Refusal(405, {"detail": text}, {"Allow": ", ".join(methods)})
 
 
 def bad_field(name: str, text: str) -> Refusal:

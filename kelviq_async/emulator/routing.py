@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from ..request import Operation, operations
+
+_GET: Final = "GET"
+_HEAD: Final = "HEAD"
 
 
 class Match(NamedTuple):
@@ -17,11 +20,13 @@ class Match(NamedTuple):
         operation: The operation, or None where the path exists for other methods only.
         path: Path parameters, decoded.
         exact: Whether the slash at the end is as documented.
+        allowed: The methods that the path exists for, where the one that was asked for is none of them.
     """
 
     operation: Operation | None
     path: Mapping[str, str]
     exact: bool
+    allowed: Sequence[str] = ()
 
 
 @functools.cache
@@ -46,15 +51,16 @@ def match(method: str, path: str) -> Match | None:
     """The operation for a path without ``/api/v1``, with or without its slash; None if there is none.
 
     Args:
-        method: HTTP method.
+        method: HTTP method. HEAD finds what GET does; that no body is sent is for the sender to see to.
         path: Encoded path.
     """
+    method = _GET if method == _HEAD else method
     bare = path.strip("/")
     literal = _literals().get((method, bare))
     if literal is not None:
         return Match(literal, {}, path.endswith("/") == literal.path.endswith("/"))
     segments = bare.split("/")
-    other: Match | None = None
+    others: set[str] = set()
     for wanted, operation in _table().get(len(segments), ()):
         found: dict[str, str] = {}
         for want, have in zip(wanted, segments, strict=True):
@@ -65,5 +71,7 @@ def match(method: str, path: str) -> Match | None:
         else:
             if operation.method == method:
                 return Match(operation, found, path.endswith("/") == operation.path.endswith("/"))
-            other = other or Match(None, found, exact=True)
-    return other
+            others.add(operation.method)
+    if not others:
+        return None
+    return Match(None, {}, exact=True, allowed=sorted(others | ({_HEAD} if _GET in others else set())))

@@ -116,12 +116,21 @@ class Server:
             wire = WireRequest(request.method, path, request.headers, body)
             if path.startswith(PREFIX):
                 return await _respond(request, await self.world.serve_once(wire))
-            return _response((control if beside else pages).answered(self.world, wire))
+            return _response(await self._moved(wire) if beside else pages.answered(self.world, wire))
         except ConnectionError:
             raise  # the client has gone; aiohttp knows what to do
         except Exception:  # noqa: BLE001  whoever asks gets an answer, and tests find it among the crashes
             self.world.crashes.append(Crash(f"{request.method} {request.path}", traceback.format_exc()))
             return web.Response(status=500, text="The emulator made a mistake; see world.crashes.")
+
+    async def _moved(self, wire: WireRequest) -> WireAnswer:
+        """Answer a control request, and wait for deliveries where that is asked for."""
+        answer = control.answered(self.world, wire)
+        seconds = control.patience(wire) if answer.status == 200 else 0
+        if seconds:
+            await self._courier.caught_up(seconds)
+            answer = control.waited(self.world)
+        return answer
 
 
 async def _body(request: web.BaseRequest, cap: int) -> bytes:
@@ -147,6 +156,8 @@ async def _respond(request: web.BaseRequest, served: Served) -> web.StreamRespon
     answer = served.answer
     if answer is None:
         return _broken(request, web.Response())
+    if request.method == "HEAD":
+        return _response(answer)  # of which no body is sent that could break off, or trickle
     if served.fault == "truncated":
         response = await _begun(request, answer)
         await response.write(answer.body[: len(answer.body) // 2])

@@ -158,6 +158,8 @@ class SubscriptionRow:
     """The renewal that is still to be paid, while it is past due."""
     proration: str | None = None
     """How an update that waits for its payment will be charged."""
+    custom_amount: bool = False
+    """Whether its price was agreed on in the checkout, so that no price of the plan takes its place."""
 
 
 @attrs.define

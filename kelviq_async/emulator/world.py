@@ -246,7 +246,9 @@ async def _collected(body: bytes | AsyncIterable[bytes] | None) -> bytes | None:
 
 
 async def _handed_over(answer: WireAnswer, request: WireRequest) -> WireAnswer:
-    """The answer; the body of a good one goes where the request wants it."""
+    """The answer; the body of a good one goes where the request wants it, and nowhere after HEAD."""
+    if request.method == "HEAD":
+        return WireAnswer(answer.status, answer.headers, b"")
     if request.sink is None or not 200 <= answer.status < 300:
         return answer
     await request.sink(answer.body)

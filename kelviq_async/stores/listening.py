@@ -56,28 +56,29 @@ class Listener:
         """See ``Subscription.aclose``."""
         self._on_end(self)
         self._task.cancel()
-        if self._task is not asyncio.current_task():
-            await asyncio.wait([self._task])
+        await asyncio.wait([self._task])  # never our own: what that task calls cannot wait
 
     async def _run(self) -> None:
         first, most = BACKOFF
         clock = asyncio.get_running_loop().time
         attempt = 0
         while True:
-            began = clock()
+            began: float | None = None
             try:
                 async with contextlib.aclosing(self._messages()) as messages:
                     async for message in messages:
                         if message is not None:
                             self._call(self._on_message, message)
-                        elif self.handed_out or self.connected.is_set():
+                            continue
+                        began = clock()
+                        if self.handed_out or self.connected.is_set():
                             self._call(self._on_gap)
                         self.connected.set()
             except Exception as error:  # noqa: BLE001  whatever went wrong, the way out is to connect again
+                if began is not None and clock() - began > most:
+                    attempt = 0  # it did work; one that breaks as soon as it is made does not
                 level = logging.DEBUG if attempt else logging.WARNING
                 logger.log(level, "a store's channel was interrupted: %s", type(error).__name__)
-            if clock() - began > most:
-                attempt = 0  # it did work; one that breaks as soon as it is made does not
             await asyncio.sleep(self._random.uniform(0, min(most, first * 2 ** min(attempt, 30))))
             attempt += 1
 

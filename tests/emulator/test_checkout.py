@@ -273,6 +273,19 @@ async def test_a_trial_of_another_length(shop, days, status):
     assert (row.period_end - row.period_start).days == (days or 28)
 
 
+@pytest.mark.parametrize("days", [-1, 731, 3_650_000, 2**31, 2**62])
+async def test_a_trial_of_a_length_that_no_price_can_have(shop, days):
+    with pytest.raises(BadRequest) as caught:
+        await shop.session("trial", trial_period=days)
+    assert list(caught.value.fields) == ["trial_period"]
+    assert shop.world.state.checkouts == {}
+
+
+async def test_the_longest_trial(shop):
+    row = await shop.buy("trial", trial_period=730)
+    assert (row.trial_end - row.trial_start).days == 730
+
+
 async def test_a_trial_needs_a_card_that_can_be_saved(shop):
     session = await shop.session("trial")
     assert shop.world.pay(session, card=DECLINED).status == "open"

@@ -135,6 +135,10 @@ def test_the_clock_moves_to_a_moment(world):
         {"to": "2026-03-01T00:00:00"},
         {"to": "2020-03-01T00:00:00Z"},
         {"to": None},
+        {"advance": {"days": 1}, "wait": -1},
+        {"advance": {"days": 1}, "wait": 301},
+        {"advance": {"days": 1}, "wait": "long"},
+        {"advance": {"days": 1}, "wait": None},
     ],
 )
 def test_the_clock_does_not_move_for_nonsense(world, body):
@@ -266,6 +270,15 @@ def test_addresses_that_there_are_not(world, method, path, status):
     found, data = ask(world, method, path)
     assert found == status
     assert "health" in str(data) or path == "checkout//pay"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "health", "GET"), ("PUT", "clock", "GET, POST"), ("PUT", "faults", "DELETE, GET, POST")],
+)
+def test_who_uses_the_wrong_method_is_told_the_right_ones(world, method, path, allowed):
+    answer = control.answered(world, WireRequest(method, f"http://localhost{control.ROOT}{path}", {}))
+    assert (answer.status, answer.headers["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize(

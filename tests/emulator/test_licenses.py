@@ -127,7 +127,15 @@ async def test_an_update_issues_a_key_where_only_the_new_plan_has_them(shop):
     assert len(subscription.license) == 1
 
 
-async def test_a_key_without_limit_or_end(shop):
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"hasExpiry": False},
+        {"hasExpiry": True, "durationUnit": "YEAR", "durationValue": 2**31 - 1},  # no calendar goes that far
+        {"hasExpiry": True, "durationUnit": "DAY", "durationValue": 2**31 - 1},
+    ],
+)
+async def test_a_key_without_limit_or_end(shop, end):
     shop.world.seed_from(
         {
             "plans": [
@@ -135,7 +143,7 @@ async def test_a_key_without_limit_or_end(shop):
                     "identifier": "open",
                     "product": "extra",
                     "prices": {"ONE_TIME": "5.00"},
-                    "license": {"enabled": True, "activationLimitEnabled": False, "hasExpiry": False},
+                    "license": {"enabled": True, "activationLimitEnabled": False, **end},
                 }
             ]
         }

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from kelviq_async import Kelviq, NotFound, PlanPriceInput, PreconditionRequired, TaxCode
+from kelviq_async import ChargePeriod, Kelviq, NotFound, PlanPriceInput, PreconditionRequired, TaxCode
+from kelviq_async.api.checkout import CheckoutTaxBehavior
 from kelviq_async.api.plans import PlanEntitlementDetails, PlanFeatureInput
 from kelviq_async.api.prices import CatalogChargePeriod as Every
 from kelviq_async.emulator import World
@@ -259,3 +260,82 @@ async def test_new_prices_must_cover_who_is_to_pay_them(kelviq, pro, world, ask)
     assert (ada.plan_version, eva.plan_version, sellable(world, "pro").version) == (1, 1, 1)
     assert ask("POST", path, {"updateFeatures": True})[0] == 200
     assert (ada.plan_version, eva.plan_version, eva.price_version) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("updates", "changed"),
+    [
+        ({}, None),
+        ({"update_features": True}, {"plan"}),
+        ({"update_pricing": True}, {"amount", "amount_units"}),
+        ({"update_features": True, "update_pricing": True}, {"plan", "amount", "amount_units"}),
+    ],
+)
+async def test_whose_subscription_changes_is_told(shop, updates, changed):
+    row = await shop.buy("pro")
+    await shop.buy("enterprise", customer_id="somebody-else")
+    await shop.kelviq.plans.set_prices("pro", [monthly(59)])
+    shop.told.clear()
+    await shop.kelviq.plans.publish("pro", **updates)
+    told = [each.event for each in shop.told]
+    assert [each["type"] for each in told] == ([] if changed is None else ["subscription.updated"])
+    for event in told:
+        assert event["data"]["object"]["id"] == row.id
+        assert set(event["data"]["previous_attributes"]) == changed
+        after = (event["data"]["object"]["plan"]["version"], event["data"]["object"]["amount_units"])
+        assert after == (row.plan_version, row.amount_units)
+
+
+async def test_of_what_stays_as_it_was_nobody_is_told(shop):
+    await shop.buy("pro")
+    await shop.buy("lifetime", ChargePeriod.ONE_TIME)
+    for name in ("pro", "lifetime"):
+        await shop.kelviq.plans.update(name, description="Better")
+    shop.told.clear()
+    await shop.kelviq.plans.publish("pro", update_pricing=True)
+    await shop.kelviq.plans.publish("lifetime", update_features=True, update_pricing=True)
+    assert shop.told == []  # the price is the same, and a one-time purchase is no subscription
+
+
+async def test_an_amount_that_was_agreed_on_stays_so(shop):
+    terms = {"tax_behavior": CheckoutTaxBehavior.EXCLUSIVE, "custom_amount": Decimal("12.34")}
+    agreed = await shop.buy("pro", currency_code="USD", **terms)
+    elsewhere = await shop.buy("pro", customer_id="eva", currency_code="EUR", **terms)
+    listed = await shop.buy("pro", customer_id="bob")
+    await shop.kelviq.plans.set_prices("pro", [monthly(59)])
+    shop.told.clear()
+    await shop.kelviq.plans.publish("pro", update_features=True, update_pricing=True)
+    for row in (agreed, elsewhere):
+        assert (row.amount_units, row.plan_version, row.price_version) == (1234, 2, 1)
+    assert (listed.amount_units, listed.plan_version, listed.price_version) == (5900, 2, None)
+    assert [set(each.event["data"]["previous_attributes"]) for each in shop.told] == [
+        {"plan"},
+        {"plan"},
+        {"plan", "amount", "amount_units"},
+    ]
+    shop.world.clock.advance(days=31)
+    totals = [order.subtotal_units for order in shop.orders() if order.is_renewal]
+    assert sorted(totals) == [1234, 1234, 5900]
+
+
+async def test_once_it_is_updated_it_costs_what_others_pay(shop):
+    terms = {"tax_behavior": CheckoutTaxBehavior.EXCLUSIVE, "custom_amount": Decimal("12.34")}
+    agreed = await shop.buy("pro", currency_code="USD", **terms)
+    await shop.kelviq.subscriptions.update(agreed.id, "enterprise", ChargePeriod.MONTHLY)
+    await shop.kelviq.plans.set_prices("enterprise", [monthly(250)])
+    await shop.kelviq.plans.publish("enterprise", update_pricing=True)
+    (now,) = await shop.current()
+    assert now.amount == Decimal("250.00")
+
+
+async def test_what_is_carried_over_is_reckoned_by_the_plan_it_was_left_over_from(shop):
+    details = {"value": 100, "reset": "EVERY_MONTH", "rollover": {"enabled": True, "percentage": 50}}
+    plans = shop.kelviq.plans
+    await plans.update_feature("pro", "api-calls", PlanEntitlementDetails(**details))
+    await plans.publish("pro")
+    await shop.buy("pro")
+    shop.world.clock.advance(days=28)  # nobody looks
+    await plans.update_feature("pro", "api-calls", PlanEntitlementDetails(**{**details, "value": 1000}))
+    await plans.publish("pro", update_features=True)
+    (entry,) = (await shop.kelviq.entitlements.raw("user-123", feature_id="api-calls")).entitlements
+    assert (entry.usage_limit, entry.remaining) == (1000, 1050)

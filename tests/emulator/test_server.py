@@ -299,6 +299,88 @@ async def test_what_was_turned_away_comes_again_when_the_clock_has_moved(served,
     assert [row.status_code for row in served.world.state.attempts] == [500, 302, 200]
 
 
+async def moved(served, **body):
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{served.url}/_emulator/clock", json=body) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def test_who_moves_the_clock_can_wait_for_what_it_tells(served, kelviq, receiver):
+    session = await kelviq.checkout.create_session(
+        "pro", ChargePeriod.MONTHLY, "https://example.com/", customer_id="user-123"
+    )
+    served.world.pay(session.checkout_session_id)
+    served.world.webhooks.register(receiver.url)
+    status, told = await moved(served, advance={"days": 31}, wait=True)
+    assert (status, told) == (200, {"now": "2026-03-03T00:00:00Z", "due": 0})
+    types = [json.loads(receiver.got.get_nowait()[1])["type"] for _ in range(receiver.got.qsize())]
+    assert types == ["order.created", "invoice.created", "invoice.paid", "subscription.updated"]
+    assert [row.attempts for row in served.world.deliveries] == [1, 1, 1, 1]
+
+
+async def test_standing_still_one_can_wait_for_what_is_under_way(served, receiver):
+    served.world.webhooks.register(receiver.url)
+    receiver.statuses = [500]
+    tell(served.world)
+    status, told = await moved(served, advance={"seconds": 0}, wait=5)
+    assert (status, told) == (200, {"now": "2026-01-31T00:00:00Z", "due": 0})  # a minute too early to retry
+    assert [row.attempts for row in served.world.deliveries] == [1]
+
+
+async def test_two_can_wait_for_the_same(served, receiver):
+    served.world.webhooks.register(receiver.url)
+    for _ in range(20):
+        tell(served.world)
+    both = await asyncio.gather(*(moved(served, advance={"seconds": 0}, wait=True) for _ in range(2)))
+    assert [told["due"] for _, told in both] == [0, 0]
+    assert receiver.got.qsize() == 20
+
+
+async def test_nobody_waits_for_longer_than_they_said(served):
+    answering = asyncio.Event()
+
+    async def slow(request):
+        await answering.wait()
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(slow))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    served.world.webhooks.register(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+    tell(served.world)
+    tell(served.world)
+    status, told = await moved(served, advance={"days": 1}, wait=0.05)
+    assert (status, told["due"]) == (200, 2)
+    assert await moved(served, advance={"days": 1}) == (200, {"now": "2026-02-02T00:00:00Z"})
+    answering.set()
+    assert (await moved(served, advance={"days": 1}, wait=30))[1]["due"] == 0
+    await runner.cleanup()
+
+
+async def test_a_server_that_stops_keeps_nobody_waiting(served):
+    hung = asyncio.Event()
+
+    async def silent(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        hung.set()
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+    served.world.webhooks.register(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
+    tell(served.world)
+    waiting = asyncio.create_task(moved(served, advance={"seconds": 0}, wait=300))
+    await hung.wait()
+    while not served.world.webhooks.due() or not served._courier._waiting:
+        await asyncio.sleep(0)
+    await served.stop()
+    assert (await waiting)[1]["due"] == 1
+    listener.close()
+    await listener.wait_closed()
+
+
 async def test_an_endpoint_that_is_not_there_gets_no_answer_down(served):
     served.world.webhooks.register("http://127.0.0.1:1/gone")
     tell(served.world)

@@ -1,6 +1,7 @@
 """The way of a request through a world: keys, routes, pages, bad input, crashes, the log, and time."""
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from kelviq_async import Kelviq, codec
-from kelviq_async.emulator import World, registry
+from kelviq_async.emulator import World, registry, routing
 from kelviq_async.emulator.handlers import customers
 from kelviq_async.errors import KelviqError, ServerError
 from kelviq_async.request import operations
@@ -83,7 +84,9 @@ def test_keys_can_be_ones_own():
         ("GET", "/customer/", 404),
         ("GET", "/customers/a/b/c/", 404),
         ("PUT", "/customers/", 405),
-        ("HEAD", "/customers/", 405),
+        ("HEAD", "/customers/", 200),
+        ("HEAD", "/customers/nobody/", 404),
+        ("HEAD", "/report/usage/", 405),
         ("DELETE", "/checkout/", 405),
         ("OPTIONS", "/report/usage/", 405),
         ("GET", "/customers/%00/", 400),
@@ -95,6 +98,41 @@ def test_keys_can_be_ones_own():
 )
 def test_what_is_where(world, method, path, status):
     assert ask(world, method, path)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/customers/", "GET, HEAD, POST"),
+        ("OPTIONS", "/customers/a/", "DELETE, GET, HEAD, PATCH"),
+        ("HEAD", "/report/usage/", "POST"),
+        ("DELETE", "/checkout/", "POST"),
+        ("PUT", "/catalog/plans/pro", "DELETE, GET, HEAD, PATCH"),
+    ],
+)
+def test_who_uses_the_wrong_method_is_told_the_right_ones(world, method, path, allowed):
+    answer = world.handle(WireRequest(method, f"http://localhost/api/v1{path}", {}))
+    assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
+def test_each_address_tells_the_methods_it_has():
+    for operation in operations():
+        path = re.sub(r"{\w+}", "x", operation.path)
+        found = routing.match("TRACE", path)
+        assert operation.method in found.allowed
+        for method in found.allowed:
+            assert routing.match(method, path).operation.method == ("GET" if method == "HEAD" else method)
+
+
+async def test_in_process_too_head_is_get_without_its_body(world):
+    url, key = "http://localhost/api/v1/customers/", {"Authorization": f"Bearer {world.server_key}"}
+    answer = await world.send(WireRequest("HEAD", url, key))
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers == (await world.send(WireRequest("GET", url, key))).headers
+    assert [(each.method, each.operation) for each in world.requests] == [
+        ("HEAD", "ListCustomers"),
+        ("GET", "ListCustomers"),
+    ]
 
 
 def test_other_addresses_are_nothing(world):

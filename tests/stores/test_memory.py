@@ -160,6 +160,18 @@ def test_one_of_many_threads_adds(store):
     assert sorted(added) == [False] * 7 + [True]
 
 
+async def test_who_listens_no_more_gets_not_even_what_was_under_way(store):
+    heard = []
+    subscription = await store.subscribe("c", heard.append, lambda: heard.append(b"gap"))
+    other = await store.subscribe("c", heard.append, lambda: None)
+    await store.publish("c", b"1")
+    await subscription.aclose()
+    assert heard == []
+    await asyncio.sleep(0)
+    assert heard == [b"1"]  # the other's
+    await other.aclose()
+
+
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), True, "10"])
 async def test_a_time_to_live_is_a_positive_number(store, ttl):
     with pytest.raises(ConfigError, match="ttl"):

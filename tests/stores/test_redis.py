@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import secrets
 import subprocess
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from kelviq_async.stores import RedisStore, StoreFailed
+from kelviq_async.stores.redis import CONNECTIONS
 from tests.stores.conformance import received
 
 pytestmark = pytest.mark.redis
@@ -196,6 +198,19 @@ async def test_who_gives_up_takes_nobody_elses_answer_along(connect):
     assert not store._breaker.open
 
 
+async def test_a_crowd_of_our_own_is_no_failure_of_the_server(connect):
+    store = connect(deadline=0.05, failures=1)
+    room = store._here()._room
+    for _ in range(CONNECTIONS):
+        await room.acquire()
+    with pytest.raises(StoreFailed, match=f"busy: none of {CONNECTIONS} connections"):
+        await store.get("a")
+    assert not store._breaker.open
+    room.release()
+    store._deadline = LONG
+    assert await store.get("a") is None
+
+
 async def test_more_than_there_are_connections(connect):
     store = connect()
     await store.set("a", b"1", 100)
@@ -293,6 +308,29 @@ async def test_a_gap_is_told_after_a_connection_broke(connect, redis_url):
             assert await listening.heard() == message
 
 
+@pytest.fixture
+async def broken(connect, redis_url, monkeypatch, caplog):
+    """``await broken(most)``: the levels at which two breaks are logged, where no pause lasts longer."""
+    caplog.set_level(logging.DEBUG, "kelviq_async")
+
+    async def twice(most):
+        monkeypatch.setattr("kelviq_async.stores.listening.BACKOFF", (0.001, most))
+        async with relay(redis_url) as peer:
+            listening = Listening()
+            _ = await listening.to(connect(peer.url))
+            for _ in range(2):
+                peer.cut()
+                assert await listening.heard() == "gap"
+        return [each.levelno for each in caplog.records if "channel was interrupted" in each.message][:2]
+
+    return twice
+
+
+@pytest.mark.parametrize(("most", "second"), [(0.0, logging.WARNING), (3600.0, logging.DEBUG)])
+async def test_what_had_worked_for_a_while_is_missed_aloud_again(broken, most, second):
+    assert await broken(most) == [logging.WARNING, second]
+
+
 async def test_a_server_that_comes_later_makes_a_gap(connect, redis_url):
     async with Peer() as peer:
         listening = Listening()
@@ -361,6 +399,17 @@ async def test_subscribing_to_a_mute_server_takes_one_deadline_and_its_end_no_ti
         assert time.monotonic() - started < LONG
         assert listening.box.empty()
         assert not store._here()._listeners
+
+
+async def test_subscribing_to_a_server_that_is_left_alone_waits_for_nothing(connect):
+    async with Peer() as peer:
+        pass
+    store, listening = connect(peer.url, deadline=3 * LONG, failures=1, pause=3600), Listening()
+    await failures_of(store, 1)
+    started = time.monotonic()
+    subscription = await listening.to(store)
+    assert time.monotonic() - started < LONG
+    assert not subscription.connected.is_set()
 
 
 async def test_who_gives_up_subscribing_leaves_nothing_behind(connect):

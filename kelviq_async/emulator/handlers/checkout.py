@@ -27,7 +27,7 @@ from ...api.products import Product
 from ...model import UNSET
 from ...spelling import dump_datetime
 from .. import billing, ledger, paying, payloads, views
-from ..catalog import plan_version, published, sellable
+from ..catalog import LONGEST_TRIAL, plan_version, published, sellable
 from ..core import Core
 from ..payloads import money
 from ..pricing import from_units
@@ -186,8 +186,8 @@ def shown(world: Core, row: CheckoutRow) -> dict[str, Any]:
 
 def _check(request: CreateCheckoutSession) -> None:
     """What belongs together."""
-    if request.trial_period is not UNSET and (request.trial_period or 0) < 0:
-        raise bad_field("trialPeriod", "A trial cannot be shorter than nothing.")
+    if request.trial_period is not UNSET and not 0 <= (request.trial_period or 0) <= LONGEST_TRIAL:
+        raise bad_field("trialPeriod", f"A trial lasts from 0 to {LONGEST_TRIAL} days.")
     if request.custom_amount is not UNSET and request.custom_amount is not None:
         if not request.tax_behavior:
             raise bad_field("taxBehavior", "This field is required when customAmount is provided.")

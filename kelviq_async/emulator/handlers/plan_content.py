@@ -26,7 +26,7 @@ from ...api.plans import (
 from ...api.prices import FeatureCharge, PlanPrice, PlanPriceInput, PlanPrices, PriceModel, PriceType
 from ...model import OpenEnum
 from ...request import Page
-from ..catalog import draft, newest, same_period
+from ..catalog import LONGEST_TRIAL, draft, newest, same_period
 from ..core import Core
 from ..periods import CHARGE_PERIODS, carried_over, crossed_thresholds
 from ..pricing import InvalidValue, charge_price, exact_decimal
@@ -40,8 +40,7 @@ from .products import settings_of
 
 _FOUND: Final = 302
 _CODE: Final = 3
-LONGEST_TRIAL: Final = 730
-"""Days; what the card processors put up with."""
+
 
 # Prices
 

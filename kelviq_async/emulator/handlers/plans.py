@@ -20,6 +20,7 @@ from ...api.plans import (
     UpdatePlan,
 )
 from ...model import UNSET
+from .. import payloads
 from ..catalog import (
     draft,
     enabled_prices,
@@ -32,9 +33,10 @@ from ..catalog import (
     versions,
 )
 from ..core import Core
+from ..metering import settle
 from ..refusals import Refusal, bad_field, detail, not_found
 from ..registry import Listed, handles
-from ..state import PlanRow
+from ..state import PlanRow, SubscriptionRow
 from .media import address, after_last, keep, uploaded
 
 _MOST: Final = 2**31 - 1
@@ -165,8 +167,21 @@ def publish_plan(world: Core, request: PublishPlan) -> PublishResult:
         before.state = "superseded"
     row.state = "published"
     row.modified_on = world.now()
-    migrate(world, moved)
+    _follow(world, moved)
     return PublishResult(status="published")
+
+
+def _follow(world: Core, moved: list[SubscriptionRow]) -> None:
+    """Put subscriptions on the new version, and tell of each that is another than before by that."""
+    rows = [world.state.subscriptions[each.id] for each in moved]
+    for row in rows:
+        settle(world, row)  # what is left over from periods that are past is so by the old version
+    before = [payloads.remembered(world, payloads.subscription, row) for row in rows]
+    migrate(world, moved)
+    for row, old in zip(rows, before, strict=True):
+        # Of one-time purchases no event of a subscription tells.
+        if row.period_end is not None and payloads.remembered(world, payloads.subscription, row) != old:
+            payloads.tell_change(world, "subscription.updated", payloads.subscription, row, old)
 
 
 @handles(DiscardPlanDraft, status=204)

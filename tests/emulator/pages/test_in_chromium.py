@@ -3,43 +3,60 @@
 import contextlib
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
+from kelviq_async import Kelviq
 from kelviq_async.emulator import serve
 
-pytestmark = pytest.mark.chromium
+# One loop for all of them, as the browser takes longer to start than most of them need.
+pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(chromium):
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def kelviq(world):
+    async with Kelviq.local(world) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def server(world):
     async with serve(world) as running:
         yield running
     assert world.crashes == []
 
 
-@pytest.fixture
-async def browse(server, chromium):
+@pytest_asyncio.fixture(loop_scope="module")
+async def browse(server, browser):
     """Open a page at a path of the emulator; an error on its console fails the test."""
-    said = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+    said, contexts = [], []
 
-        async def opened(path, **settings):
-            page = await browser.new_page(**settings)
-            page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: said.append(str(error)))
-            await page.goto(server.url + path)
-            return page
+    async def opened(path, **settings):
+        contexts.append(await browser.new_context(**settings))  # nothing is kept from one page to the next
+        page = await contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        await page.goto(server.url + path)
+        return page
 
-        yield opened
-        await browser.close()
+    yield opened
+    for context in contexts:
+        await context.close()
     # The console tells of answers that are not 200, which is not the page's mistake.
     assert [text for text in said if not text.startswith("Failed to load resource")] == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def checkout(server, visit):
     """A session that leads back to the dashboard, which is the only site at hand."""
     return await visit(success_url=f"{server.url}/?q=paid", cancel_url=f"{server.url}/?q=left")
