@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from unittest.mock import Mock
@@ -17,6 +18,25 @@ from aiohttp.client_proto import ResponseHandler
 
 from kelviq_async import codec
 from kelviq_async.transport import WireAnswer
+
+
+def pytest_collection_finish():
+    """Leave the thousands of tests themselves out of each garbage collection that one of them asks for."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts():
+    """Ctrl-C means something here and in the programs that tests start, also in a run in the background.
+
+    A shell has what it starts there ignore it, and whoever ignores a signal hands that down.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

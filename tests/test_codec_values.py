@@ -149,7 +149,7 @@ class TestJson:
             codec.decode(body)
         assert caught.value.__cause__ is None
 
-    @pytest.mark.parametrize("data", [object(), {"a": "\ud800"}, {(1, 2): 3}, UNSET.__class__], ids=repr)
+    @pytest.mark.parametrize("data", [object(), {"a": "\ud800"}, {(1, 2): 3}, UNSET.__class__], ids=type)
     def test_what_json_cannot_say(self, data):
         with pytest.raises(CodecError, match="cannot be written"):
             codec.encode(data)

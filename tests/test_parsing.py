@@ -1,5 +1,6 @@
 """Requests to HTTP and back: what one renders, the other parses, for every operation."""
 
+import functools
 import json
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -57,6 +58,7 @@ PLAIN = {
 }
 
 
+@functools.cache  # to make a strategy takes longer than to draw from it
 def values(hint):
     """Arguments that are right for a type."""
     if hint in PLAIN:
@@ -88,18 +90,24 @@ def optional(each):
     return st.none() | argument(each)
 
 
-@st.composite
-def requests(draw, operation):
-    """Right requests of an operation, with any of their optional arguments."""
-    arguments = {}
+@functools.cache
+def possible(operation):
+    """Right arguments of an operation, by name."""
+    found = {}
     for each in operation.fields:
         if each.required and not each.nullable:
-            drawn = draw(ID if each.name in operation.path_names else argument(each))
+            found[each.name] = ID if each.name in operation.path_names else argument(each)
         else:
             default = getattr(attrs.fields_dict(operation.request)[each.name], "default", None)
             left = [st.just(default)] if not each.required else []
-            drawn = draw(st.one_of([*left, *([st.none()] if each.nullable else []), argument(each)]))
-        arguments[each.name] = drawn
+            found[each.name] = st.one_of([*left, *([st.none()] if each.nullable else []), argument(each)])
+    return found
+
+
+@st.composite
+def requests(draw, operation):
+    """Right requests of an operation, with any of their optional arguments."""
+    arguments = {name: draw(strategy) for name, strategy in possible(operation).items()}
     if operation.request is CreateCharge:
         arguments["charge_period"] = ChargePeriod.ONE_TIME
     if operation.request is CreateRefund:

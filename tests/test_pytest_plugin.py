@@ -299,7 +299,9 @@ def run(pytester, source, *arguments):
     """A run of its own, in which every warning is an error and nothing else of this project is set."""
     if source:
         pytester.makepyfile(source)
-    return pytester.runpytest_subprocess("-p", PLUGIN, "-W", "error", "-o", SCOPE, *arguments)
+    # Hypothesis takes longer to load than all the rest.
+    bare = ("-p", PLUGIN, "-p", "no:hypothesispytest")
+    return pytester.runpytest_subprocess(*bare, "-W", "error", "-o", SCOPE, *arguments)
 
 
 def test_starting_pytest_loads_nothing_of_ours():
