@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import functools
 import json
-import typing
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 
+from .compiling import Shapes, slot
 from .errors import CodecError
 from .model import NOTHING, UNSET, Model, OpenEnum, Unset, is_model
 from .spelling import ODD, Spelling, dump_datetime, same, spell, unwrap, wire_name
@@ -119,11 +119,14 @@ def fields(cls: Any) -> tuple[Field, ...]:
 
 def _nested(cls: Any, *, rows: bool) -> Spelling:
     """A model inside something else; among ``rows`` even one that is no object is kept."""
+    made: list[Callable[[Any], Any]] = []  # at first use: models may hold one another
 
     def load(raw: Any) -> Any:
         if not rows and not isinstance(raw, dict):
             raise TypeError("object expected")
-        return loader(cls)(raw)
+        if not made:
+            made.append(loader(cls))
+        return made[0](raw)
 
     return Spelling(load, dump)
 
@@ -231,7 +234,26 @@ def _compact(kept: dict[str, Any]) -> Mapping[str, Any]:
 
 @_remembered
 def loader(cls: Any) -> Callable[[Any], Any]:
-    """The function that makes this model of a JSON object, written out field by field.
+    """The function that makes this model of a JSON object."""
+    of_any = _loader_of_any(cls)
+    shapes = Shapes(get_origin(cls) or cls, fields(cls), nested=loader, null=_NULL, compact=_compact)
+    known = shapes.loaders.get
+
+    def load(data: Any) -> Any:
+        if data.__class__ is dict:
+            shape = tuple(data)
+            of_shape = known(shape)
+            if of_shape is None:
+                shapes.meet(shape)
+            elif (value := of_shape(data)) is not None:
+                return value
+        return of_any(data)
+
+    return load
+
+
+def _loader_of_any(cls: Any) -> Callable[[Any], Any]:
+    """The function that makes this model of any JSON object, written out field by field.
 
     Spelled-out code is three times as fast as a loop over fields, and entitlements are read on
     every request of somebody's web app.
@@ -252,8 +274,7 @@ def loader(cls: Any) -> Callable[[Any], Any]:
     lines += ["  if not isinstance(data, dict): return odd_row(data)", "  data = dict(data)"]
     lines += [" get = data.get", " self = new(cls)", " seen = 0", " kept = None"]
     for index, each in enumerate(plan):
-        slot = _slot(origin, each.name)
-        names |= {f"set{index}": slot, f"slow{index}": functools.partial(_slowly, each)}
+        names |= {f"set{index}": slot(origin, each.name), f"slow{index}": functools.partial(_slowly, each)}
         convert = _fast(each, index, names)
         lines += [
             f" raw = get({each.wire!r}, missing)",
@@ -272,14 +293,7 @@ def loader(cls: Any) -> Callable[[Any], Any]:
         " return self",
     ]
     exec("\n".join(lines), names)  # noqa: S102  only names of our own fields are in it
-    return typing.cast("Callable[[Any], Any]", names["load"])
-
-
-def _slot(cls: type, name: str) -> Callable[[Any, Any], None]:
-    for base in cls.__mro__:
-        if name in base.__dict__:
-            return typing.cast("Callable[[Any, Any], None]", base.__dict__[name].__set__)
-    raise AttributeError(name)
+    return cast("Callable[[Any], Any]", names["load"])
 
 
 def _fast(each: Field, index: int, names: dict[str, Any]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ import attrs
 
 from .config import Config
 from .errors import BadCertificate, ClientClosed, ConnectionLost, KelviqError, NeverSent, UnreadableAnswer
+from .heads import Heads, Prepared
 
 
 @attrs.define(eq=False)
@@ -76,6 +78,7 @@ class Transport(Protocol):
 
 
 _CHUNK: Final = 64 * 1024
+_PARAMS: Final = {"read_until_eof": True, "auto_decompress": True}
 _current: ContextVar[WireRequest | None] = ContextVar("_current", default=None)
 
 
@@ -93,6 +96,8 @@ class AiohttpTransport:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._session: Any = None
+        self._heads: Heads | None = None
+        self._sends: tuple[Any, Any] = (None, None)
         self._keeper: AsyncGenerator[None, None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -136,19 +141,113 @@ class AiohttpTransport:
         # anything is sent twice is for the retry layer to say. There is no public switch, so the
         # connector refuses a second connection too, should this one ever be renamed.
         session._retry_connection = False  # noqa: SLF001
-        loop = self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
+        self._sends = _sends(aiohttp.ClientSession)
+        self._heads = self._plain_heads(session)
+        loop = self._loop
         keeper = self._keeper = _kept_open(session)
         # it holds the session too: what dies in one heap with us complains that nobody closed it
         weakref.finalize(self, _let_go, loop, keeper).atexit = False
         await anext(keeper)
         return session
 
+    def _plain_heads(self, session: Any) -> Heads | None:
+        """What the short way is prepared with; None where only the session may send."""
+        import aiohttp  # noqa: PLC0415
+
+        # a proxy changes what is written, and who traces or replaces a part wants to see every request
+        traced = getattr(session, "trace_configs", True)
+        if self._config.proxy is not None or traced or not all(map(_is_theirs, self._sends)):
+            return None
+        loop = self._loop
+
+        def made(method: str, url: str, headers: Mapping[str, str]) -> Any:
+            return aiohttp.ClientRequest(method, _url(url), headers=headers, loop=loop)
+
+        # These names have stood for years; whatever is not as we know it, the session can do without.
+        with contextlib.suppress(Exception):
+            from aiohttp.client_proto import ResponseHandler  # noqa: PLC0415
+
+            inspect.signature(aiohttp.TCPConnector.connect).bind(None, req=None, traces=[], timeout=None)
+            inspect.signature(ResponseHandler.set_response_params).bind(None, **_PARAMS)
+            known: list[Any] = [ResponseHandler.read, ResponseHandler.is_connected]
+            known += [ResponseHandler.should_close, ResponseHandler.force_close]
+            known += [aiohttp.StreamReader.is_eof, aiohttp.StreamReader.read_nowait]
+            if all((*known, made("GET", "http://localhost/", {}).connection_key)):
+                return Heads(made)
+        return None
+
     async def send(self, request: WireRequest) -> WireAnswer:
         """See ``Transport.send``."""
         request.sending = False
         session = self._session or await self.open()
-        cancelled = _cancellations()
-        status: int | None = None
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task is not None else 0
+        try:
+            if self._heads is not None and self._sends == _sends(type(session)):
+                prepared = self._heads.prepared(request)
+                if prepared is not None:
+                    answer = await self._straight(request, prepared, session)
+                    if answer is not None:
+                        return answer
+            return await self._by_session(request, session)
+        except KelviqError:
+            raise
+        except _SinkFailed as failed:
+            raise failed.error from None
+        except asyncio.CancelledError:
+            # a closing pool cancels who waits in it, although nobody wants to cancel this task
+            if self._closed and (task.cancelling() if task is not None else 0) == cancelled:
+                raise ClientClosed("the client was closed while the call was under way") from None
+            raise
+        except Exception as error:  # noqa: BLE001  once bytes have left, every surprise means "nobody knows"
+            raise self._failure(request, error, None) from _printable(error)
+
+    async def _straight(self, request: WireRequest, prepared: Prepared, session: Any) -> WireAnswer | None:
+        """The short way: one block of bytes out over a connection of the pool, and the answer in.
+
+        What the session can do for everybody takes it as long as all the rest takes together. None
+        where this aiohttp is another one than we know; then nothing was sent.
+        """
+        template, block = prepared
+        connection: Any
+        try:
+            connection = await session.connector.connect(template, traces=[], timeout=session.timeout)
+        except (AttributeError, TypeError):
+            self._heads = None
+            return None
+        try:
+            try:
+                protocol, channel = connection.protocol, connection.transport
+                protocol.set_response_params(**_PARAMS)
+                usable = protocol.is_connected() and not protocol.should_close
+            except (AttributeError, TypeError):
+                self._heads = None
+                connection.close()
+                return None
+            if not usable:  # lost since, or with bytes on it that are no answer to us
+                raise ConnectionResetError  # noqa: TRY301  as if the connector had found out
+            request.sending = True
+            channel.write(block)
+            while True:
+                message, content = await protocol.read()
+                status = message.code
+                if not 100 <= status <= 199 or status == 101:  # those announce one to come
+                    break
+            try:
+                body = await self._read(content, status)
+            except Exception as error:  # noqa: BLE001  likewise
+                body = self._unread(request, error, status)
+            if request.body is not None and channel.get_write_buffer_size():
+                protocol.force_close()  # the answer came before all was sent
+            connection.release()
+        except BaseException:
+            connection.close()
+            raise
+        return WireAnswer(status, message.headers, body)
+
+    async def _by_session(self, request: WireRequest, session: Any) -> WireAnswer:
+        """The long way, which is open to everything: proxies, bodies in pieces, downloads."""
         token = _current.set(request)
         try:
             async with session.request(
@@ -159,56 +258,50 @@ class AiohttpTransport:
                 proxy=self._config.proxy,
                 allow_redirects=False,
             ) as answer:
-                status = answer.status
                 try:
-                    body = await self._body(answer, request.sink)
-                except Exception:
-                    # a no stays a no, even if its explanation cannot be read
-                    if answer.ok or self._closed:
-                        raise
-                    body = b""
+                    if request.sink is None or not answer.ok:
+                        body = await self._read(answer.content, answer.status)
+                    else:
+                        await _poured(answer.content, request.sink)
+                        body = b""
+                except _SinkFailed:
+                    raise
+                except Exception as error:  # noqa: BLE001  likewise
+                    body = self._unread(request, error, answer.status)
                 return WireAnswer(answer.status, answer.headers, body)
-        except KelviqError:
-            raise
-        except _SinkFailed as failed:
-            raise failed.error from None
-        except asyncio.CancelledError:
-            # a closing pool cancels who waits in it, although nobody wants to cancel this task
-            if self._closed and _cancellations() == cancelled:
-                raise ClientClosed("the client was closed while the call was under way") from None
-            raise
-        except Exception as error:  # noqa: BLE001  once bytes have left, every surprise means "nobody knows"
-            raise self._failure(request, error, status) from _printable(error)
         finally:
             _current.reset(token)
 
-    async def _body(self, answer: Any, sink: Callable[[bytes], Awaitable[None]] | None) -> bytes:
+    async def _read(self, content: Any, status: int) -> bytes:
         """The body, up to the cap, counted as it comes out of decompression."""
         cap = self._config.limits.answer_bytes
-        if sink is not None and answer.ok:
-            async for part in answer.content.iter_chunked(_CHUNK):
-                try:
-                    await sink(part)
-                except Exception as error:
-                    raise _SinkFailed(error) from error
+        parts: list[bytes] = []
+        if content.is_eof():
+            parts.append(content.read_nowait(-1))  # it came along with the head, as short ones do
+            size = len(parts[0])
+        else:
+            size = 0
+            async for part in content.iter_any():
+                size += len(part)
+                if size > cap:
+                    break
+                parts.append(part)
+        if size > cap:
+            raise UnreadableAnswer(f"the answer is larger than {cap} bytes", status=status)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _unread(self, request: WireRequest, error: Exception, status: int) -> bytes:
+        """What stands for a body that could not be read: a no stays a no, even without its explanation."""
+        if status >= 400 and not self._closed:
             return b""
-        plain = "Content-Encoding" not in answer.headers
-        if plain and answer.content_length is not None and answer.content_length <= cap:
-            whole: bytes = await answer.read()
-            return whole
-        parts, size = [], 0
-        async for part in answer.content.iter_any():
-            size += len(part)
-            if size > cap:
-                answer.close()
-                message = f"the answer is larger than {cap} bytes"
-                raise UnreadableAnswer(message, status=answer.status)
-            parts.append(part)
-        return b"".join(parts)
+        if isinstance(error, KelviqError):
+            raise error
+        raise self._failure(request, error, status) from _printable(error)
 
     def _failure(self, request: WireRequest, error: Exception, status: int | None) -> KelviqError:
         """What an exception of aiohttp means for the work that was asked for."""
         import aiohttp  # noqa: PLC0415
+        from aiohttp.http_exceptions import HttpProcessingError  # noqa: PLC0415
 
         if self._closed or (self._session is not None and self._session.closed):
             return ClientClosed("the client was closed while the call was under way")
@@ -222,7 +315,8 @@ class AiohttpTransport:
             if isinstance(error, aiohttp.ClientHttpProxyError):
                 name = f"the proxy answered {error.status}"
             return NeverSent(f"no connection could be made ({name})")
-        if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | ValueError):
+        no_http = aiohttp.ClientResponseError | HttpProcessingError
+        if isinstance(error, aiohttp.ClientPayloadError | no_http | ValueError):
             return UnreadableAnswer(f"the answer broke off or is no HTTP ({name})", status=status)
         return ConnectionLost(f"the connection was lost ({name})")
 
@@ -260,17 +354,35 @@ def _let_go(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None])
             loop.call_soon_threadsafe(loop.create_task, closing)
 
 
-def _cancellations() -> int:
-    """How often the running task has been asked to end."""
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
+async def _poured(content: Any, sink: Callable[[bytes], Awaitable[None]]) -> None:
+    """Hand a body on, piece by piece."""
+    async for part in content.iter_chunked(_CHUNK):
+        try:
+            await sink(part)
+        except Exception as error:
+            raise _SinkFailed(error) from error
+
+
+def _sends(session: Any) -> tuple[Any, Any]:
+    """How a session sends. Who replaces one of these, a recorder or a mock, wants to see every request."""
+    return session.request, getattr(session, "_request", None)
+
+
+def _is_theirs(method: Any) -> bool:
+    """Whether a method of the session is as aiohttp wrote it."""
+    import aiohttp  # noqa: PLC0415
+
+    code, known = getattr(method, "__code__", None), getattr(aiohttp.ClientSession.close, "__code__", None)
+    return code is not None and known is not None and code.co_filename == known.co_filename
 
 
 def _printable(error: Exception) -> Exception | None:
     """The error, unless it shows addresses or headers, which hold ids and the key."""
     import aiohttp  # noqa: PLC0415
+    from aiohttp.http_exceptions import HttpProcessingError  # noqa: PLC0415
 
-    return None if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL) else error
+    telling = aiohttp.ClientResponseError | aiohttp.InvalidURL | HttpProcessingError
+    return None if isinstance(error, telling) else error
 
 
 def _url(url: str) -> Any:

@@ -6,13 +6,11 @@ import asyncio
 import inspect
 import logging
 import math
-import platform
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
 from .. import codec
 from .._version import __version__
@@ -28,7 +26,7 @@ from ..errors import (
     UnreadableAnswer,
     api_error,
 )
-from ..request import Operation, Request
+from ..request import Operation, Request, quoted
 from ..transport import Transport, WireAnswer, WireRequest
 from .under_way import UnderWay
 
@@ -44,7 +42,8 @@ class HttpSend:
         self._config = config
         self._transport = transport
         self._under_way = under_way or UnderWay()
-        agent = f"kelviq-async/{__version__} python/{platform.python_version()}"
+        python = ".".join(map(str, sys.version_info[:3]))
+        agent = f"kelviq-async/{__version__} python/{python}"
         self._agent = f"{agent} {config.user_agent}" if config.user_agent else agent
         self._headers: dict[str, dict[str, str]] = {}
 
@@ -78,7 +77,7 @@ class HttpSend:
         path, query, data = operation.render(request)
         url = f"{self._config.url(operation.host)}{path}"
         if query:
-            url = f"{url}?{urlencode(query, quote_via=quote, safe='')}"
+            url = f"{url}?{'&'.join([f'{quoted(name)}={quoted(text)}' for name, text in query.items()])}"
         headers = self._headers.get(operation.name) or await self._credentials(operation)
         if options.headers:
             headers = with_headers(headers, options.headers)
@@ -114,7 +113,7 @@ class HttpSend:
         wire: WireRequest | None = None
         deadline = options.deadline
         try:
-            async with self._under_way.wait(deadline):
+            with self._under_way.wait(deadline):
                 wire = await self._encoded(request, options)
                 # a kept connection would take the request before anybody sees that time is up
                 if deadline is not None and asyncio.get_running_loop().time() >= deadline:
@@ -194,10 +193,20 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
+        moment = _date(text) if text else None
+        if moment is None:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _date(text: str) -> datetime | None:
+    """A moment in HTTP's notation."""
+    # slow to import, and dates hardly ever come
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

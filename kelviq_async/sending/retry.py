@@ -150,7 +150,7 @@ class RetrySend:
 
     async def _sleep(self, request: Request[Any], seconds: float) -> None:
         try:
-            async with self._under_way.wait():
+            with self._under_way.wait():
                 await asyncio.sleep(seconds)
         except ClientClosed as error:
             error.about(request.operation.name, request)

@@ -14,6 +14,14 @@ from kelviq_async.config import Config
 from kelviq_async.transport import AiohttpTransport, WireRequest
 
 
+@pytest.fixture(params=["straight", "by session"], autouse=True)
+def way(request, monkeypatch):
+    """Every test of this folder holds for both ways of sending, which must not differ in anything."""
+    if request.param == "by session":
+        monkeypatch.setattr(AiohttpTransport, "_plain_heads", lambda self, session: None)
+    return request.param
+
+
 class Peer:
     """One connection, seen from the server."""
 
