@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         codec as codec,
         emulator as emulator,
         errors as errors,
+        usage as usage,
         webhooks as webhooks,
     )
     from .areas import *  # noqa: F403  by its __all__
@@ -108,8 +109,24 @@ if TYPE_CHECKING:
         WireAnswer as WireAnswer,
         WireRequest as WireRequest,
     )
+    from .usage.journal import (
+        Journal as Journal,
+        JournalError as JournalError,
+    )
+    from .usage.memory import MemoryJournal as MemoryJournal
+    from .usage.policy import (
+        UsageObserver as UsageObserver,
+        UsagePolicy as UsagePolicy,
+    )
+    from .usage.records import (
+        Ledger as Ledger,
+        Receipt as Receipt,
+        Report as Report,
+    )
+    from .usage.redis import RedisJournal as RedisJournal
+    from .usage.sqlite import SqliteJournal as SqliteJournal
 
-_SUBMODULES: Final = ("codec", "emulator", "errors", "webhooks")
+_SUBMODULES: Final = ("codec", "emulator", "errors", "usage", "webhooks")
 _HOMES: Final = {
     "client": ("Kelviq", "Outcome", "RawAnswer"),
     "config": ("Attempt", "Config", "Host", "Key", "Limits", "Options", "Secret"),
@@ -153,6 +170,12 @@ _HOMES: Final = {
     "stores": ("MemoryStore", "RedisStore", "Store", "StoreFailed"),
     "stream": ("Stream",),
     "transport": ("Transport", "WireAnswer", "WireRequest"),
+    "usage.journal": ("Journal", "JournalError"),
+    "usage.memory": ("MemoryJournal",),
+    "usage.policy": ("UsageObserver", "UsagePolicy"),
+    "usage.records": ("Ledger", "Receipt", "Report"),
+    "usage.redis": ("RedisJournal",),
+    "usage.sqlite": ("SqliteJournal",),
 }
 _WHERE: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from .api.behaviours import UsageBehaviour
     from .api.charges import ChargePlan, ChargeProduct, ChargeResult, Charges as _Charges, CreateCharge
     from .api.checkout import (
         Checkout as _Checkout,
@@ -213,9 +214,10 @@ if TYPE_CHECKING:
         TransactionStatus,
         TransactionType,
     )
-    from .api.usage import EventReport, ReportEvent, ReportUsage, Usage as _Usage, UsageBehaviour, UsageReport
+    from .api.usage import EventReport, ReportEvent, ReportUsage, UsageReport
     from .api.webhook_logs import ListWebhookLogs, WebhookLog, WebhookLogs as _WebhookLogs
     from .entitlements.namespace import EntitlementChecks as _EntitlementChecks
+    from .usage.namespace import UsageRecords as _UsageRecords
     from .workflows.media import MediaUploads as _MediaUploads
     from .workflows.plans import PlanDownloads as _PlanDownloads
     from .workflows.subscriptions import CurrentSubscriptions as _CurrentSubscriptions
@@ -279,7 +281,7 @@ AREAS: Final[dict[str, tuple[str, str]]] = {
     "refunds": ("api.refunds", "Refunds"),
     "subscriptions": ("workflows.subscriptions", "CurrentSubscriptions"),
     "transactions": ("api.transactions", "Transactions"),
-    "usage": ("api.usage", "Usage"),
+    "usage": ("usage.namespace", "UsageRecords"),
     "webhook_logs": ("api.webhook_logs", "WebhookLogs"),
 }
 """Attribute of the client -> module and class of its namespace."""
@@ -575,7 +577,7 @@ NAMES: Final[dict[str, str]] = {
     "UpdateSubscription": "api.subscriptions",
     "Upload": "api.media",
     "UsageAlerts": "api.prices",
-    "UsageBehaviour": "api.usage",
+    "UsageBehaviour": "api.behaviours",
     "UsageReport": "api.usage",
     "ValidateLicense": "api.licenses",
     "WebhookLog": "api.webhook_logs",
@@ -677,7 +679,7 @@ class Areas:
         return self._area("transactions")  # type: ignore[no-any-return]
 
     @cached_property
-    def usage(self) -> _Usage:
+    def usage(self) -> _UsageRecords:
         """How much was used."""
         return self._area("usage")  # type: ignore[no-any-return]
 

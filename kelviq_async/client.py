@@ -33,6 +33,8 @@ from .sending.retry import Retry
 from .stores import Store
 from .stream import Put, Source, Stream, WorkStream
 from .transport import AiohttpTransport, Transport, WireAnswer, WireRequest
+from .usage.journal import Journal, Recording, Scope
+from .usage.policy import UsagePolicy
 
 DEFAULT_CACHE: Final = CachePolicy()
 
@@ -99,6 +101,9 @@ class Kelviq(Areas):
             ``CachePolicy()``, and None keeps nothing.
         store: Where processes share what they keep, such as a ``RedisStore``; it is not closed with
             the client, as others may use it too.
+        journal: Where ``usage.record`` keeps what was used until Kelviq has counted it: a
+            ``SqliteJournal``, a ``RedisJournal`` or a ``MemoryJournal``.
+        usage_policy: How recorded usage is gathered and sent, a ``UsagePolicy``.
         headers: Headers to send along with every call.
         proxy: Address of an HTTP proxy.
         ssl: TLS settings.
@@ -126,6 +131,8 @@ class Kelviq(Areas):
         retry: bool | RetryPolicy = True,
         cache: CachePolicy | None = DEFAULT_CACHE,
         store: Store | None = None,
+        journal: Journal | None = None,
+        usage_policy: UsagePolicy | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         ssl: tls.SSLContext | None = None,
@@ -151,11 +158,36 @@ class Kelviq(Areas):
             user_agent=user_agent,
         )
         self._runtime = Runtime(config, transport, layers, cache, store)
+        if journal is not None or usage_policy is not None:
+            self._runtime.recorder = self._recorder(config, journal, usage_policy)
         self._options = Options(
             timeout=checked_seconds(timeout, "timeout"),
             retry=_policy(retry),
             headers=checked_headers(headers),
             observer=observer,
+        )
+
+    def _recorder(self, config: Config, journal: Journal | None, policy: UsagePolicy | None) -> Recording:
+        if policy is not None and not isinstance(policy, UsagePolicy):
+            raise ConfigError("usage_policy must be a UsagePolicy")
+        if journal is None:
+            raise ConfigError("a usage_policy is for a client with a journal")
+        if not callable(getattr(journal, "append", None)):
+            raise ConfigError("journal must be a SqliteJournal, a RedisJournal or a MemoryJournal")
+        if config.server_key is None:
+            raise ConfigError("a client with a journal needs a server_key: usage is reported with it")
+        # it loads the area, for which only who records usage pays
+        from .usage.recorder import Recorder  # noqa: PLC0415
+
+        scope = Scope(config.environment, config.core_url, config.account)
+        return Recorder(
+            journal,
+            policy or UsagePolicy(),
+            scope,
+            send=self.send,
+            begin=self._runtime.ready,
+            reopen=self.open,
+            close=self.close,
         )
 
     @classmethod
@@ -174,7 +206,7 @@ class Kelviq(Areas):
         from .emulator import World  # noqa: PLC0415  only who uses it pays for it
 
         world = world if world is not None else World()
-        return cls(
+        client = cls(
             **{
                 "server_key": world.server_key,
                 "client_key": world.client_key,
@@ -186,11 +218,19 @@ class Kelviq(Areas):
                 **settings,
             }
         )
+        if client.recorder is not None:
+            client.recorder.period = lambda: world.clock.now().timestamp()
+        return client
 
     @property
     def entitlement_cache(self) -> Keeper | None:
         """What is kept of entitlements; for the entitlements namespace."""
         return self._runtime.cache if self._options.cache else None
+
+    @property
+    def recorder(self) -> Recording | None:
+        """What records usage; for the usage and entitlements namespaces. None without a journal."""
+        return self._runtime.recorder
 
     @property
     def config(self) -> Config:
@@ -353,15 +393,22 @@ class Kelviq(Areas):
 
         Raises:
             WrongLoop: It is open already, on another event loop.
+            ConfigError: The journal cannot be used.
         """
         self._runtime.closed = False
         self._runtime.ready()
         if isinstance(self._runtime.transport, AiohttpTransport):
             await self._runtime.transport.open()
+        if self._runtime.recorder is not None:
+            try:
+                await self._runtime.recorder.ready()
+            except BaseException:
+                await self._runtime.close()
+                raise
         return self
 
     async def close(self) -> None:
-        """End what is under way and give connections back. May be called twice."""
+        """Send usage that is pending, end what is under way, give connections back. May be called twice."""
         await self._runtime.close()
 
     async def __aenter__(self) -> Self:

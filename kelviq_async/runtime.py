@@ -20,6 +20,7 @@ from .sending.retry import Pauses, RetrySend
 from .sending.under_way import UnderWay
 from .stores import Store
 from .transport import AiohttpTransport, Transport
+from .usage.journal import Recording
 
 
 class Runtime:
@@ -38,6 +39,7 @@ class Runtime:
         self.store = store
         self.layers = list(layers)
         self.given = transport
+        self.recorder: Recording | None = None
         self.pauses = Pauses()
         self.under_way = UnderWay()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -69,6 +71,8 @@ class Runtime:
         for layer in reversed(self.layers):
             stack = layer(stack)
         self.stack = stack
+        if self.recorder is not None:
+            self.recorder.start()
         return stack
 
     def ready(self) -> Send:
@@ -97,18 +101,26 @@ class Runtime:
         at_home = home is asyncio.get_running_loop()
         if home is not None and home.is_running() and not at_home:
             raise WrongLoop("this client belongs to another event loop, which is running: close it there")
-        self.closed = True
-        transport, self.stack, self.transport, self.loop = self.transport, None, None, None
         error = ClientClosed("the client was closed while this went on")
-        if at_home:
-            self.under_way.end()
         # each is asked to end, whatever becomes of the others
         async with contextlib.AsyncExitStack() as rest:
             rest.enter_context(_shield())
+            rest.push_async_callback(self._end, error, at_home=at_home)
+            if self.recorder is not None:
+                await self.recorder.finish()
+
+    async def _end(self, error: ClientClosed, *, at_home: bool) -> None:
+        self.closed = True
+        transport, self.stack, self.transport, self.loop = self.transport, None, None, None
+        if at_home:
+            self.under_way.end()
+        async with contextlib.AsyncExitStack() as rest:
             if transport is not None:
                 rest.push_async_callback(transport.close)
             for work in list(self.works):
                 rest.push_async_callback(work.stop, error)
+            if self.recorder is not None:
+                rest.push_async_callback(self.recorder.stop)
 
 
 def _entitlement_cache(policy: CachePolicy, store: Store | None, config: Config) -> Keeper:

@@ -159,6 +159,34 @@ class BlockingNamespace:
 
     def __init__(self, client: Blocking) -> None:
         self._client = client
+        self._taken: list[str] = []
+
+    def let_go(self) -> None:
+        """Forget what was taken from the async client of another process, or of a loop that has ended."""
+        for name in self._taken:
+            self.__dict__.pop(name, None)
+
+
+class at_hand(Generic[P, T]):  # noqa: N801  reads as a word in a namespace, as ``call`` does
+    """A plain method of the async client that any thread may call: taken once, and called directly."""
+
+    def __init__(self, find: Callable[[Async], Callable[P, T]]) -> None:
+        self._find = find
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: BlockingNamespace, owner: type) -> Callable[P, T]:
+        """The method itself; from now on it is found without coming here."""
+        instance._taken.append(self._name)  # noqa: SLF001  they belong together
+        _loop.tell_of_new_generation(instance)
+        generation = _loop.generation()
+        found = self._find(instance._client.live)  # noqa: SLF001
+        instance.__dict__[self._name] = found
+        if generation != _loop.generation():  # untested: it changed in between
+            instance.let_go()
+        return found
 
 
 class Scope(Generic[T]):

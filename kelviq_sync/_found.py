@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from kelviq_async.request import Namespace
+from kelviq_async.request import Namespace, call
 
 HOMES: Final = ("api", "workflows", "entitlements", "usage")
 """The packages that can hold namespaces; one may add to another's."""
@@ -90,6 +90,17 @@ def described(cls: type) -> Iterator[tuple[str, Any]]:
         if base not in {object, Namespace}:
             members |= {name: value for name, value in vars(base).items() if not name.startswith("_")}
     yield from members.items()
+
+
+def requests_of(cls: type) -> dict[str, type[Any]]:
+    """Method -> the request it stands for, also where it was refined and adds some comfort to a call."""
+    calls = {}
+    for name, _ in described(cls):
+        members = (vars(base).get(name) for base in cls.__mro__)
+        request = next((each.request for each in members if isinstance(each, call)), None)
+        if request is not None:
+            calls[name] = request
+    return calls
 
 
 @functools.cache

@@ -14,9 +14,9 @@ from types import ModuleType
 from typing import Final
 
 import kelviq_async
-from kelviq_async.request import Namespace, call
+from kelviq_async.request import Namespace
 
-from ._found import Origin, described, modules, namespaces, own
+from ._found import Origin, modules, namespaces, own, requests_of
 from ._layout import WIDTH, imported
 
 ROOT: Final = Path(kelviq_async.__file__).parent.parent
@@ -67,7 +67,7 @@ def areas_text(found: list[ModuleType], spaces: dict[str, type[Namespace]]) -> s
     lines += ["}", '"""Attribute of the client -> module and class of its namespace."""', ""]
     lines += ["OPERATIONS: Final[dict[str, dict[str, str]]] = {"]
     for name, cls in spaces.items():
-        methods = {m: each.request.__name__ for m, each in described(cls) if isinstance(each, call)}
+        methods = {name: request.__name__ for name, request in requests_of(cls).items()}
         lines += [f'    "{name}": {{', *(f'        "{m}": "{r}",' for m, r in methods.items()), "    },"]
     lines += ["}", '"""Attribute of the client -> method -> request."""', ""]
     lines += ["NAMES: Final[dict[str, str]] = {"]
@@ -90,12 +90,11 @@ def readme_text(spaces: dict[str, type[Namespace]]) -> str:
     """The README with its table of operations."""
     lines = ["| method | operation | |", "|---|---|---|"]
     for area, cls in spaces.items():
-        for name, each in described(cls):
-            if isinstance(each, call):
-                operation = each.request.operation
-                said = operation.summary.partition(" Kelviq API:")[0].rstrip(".")
-                note = " (provisional)" if operation.provisional else ""
-                lines.append(f"| `{area}.{name}` | `{operation.method} {operation.path}` | {said}{note} |")
+        for name, request in requests_of(cls).items():
+            operation = request.operation
+            said = operation.summary.partition(" Kelviq API:")[0].rstrip(".")
+            note = " (provisional)" if operation.provisional else ""
+            lines.append(f"| `{area}.{name}` | `{operation.method} {operation.path}` | {said}{note} |")
     before, _, rest = README.read_text(encoding="utf-8").partition(MARKS[0])
     after = rest.partition(MARKS[1])[2]
     return "".join([before, MARKS[0], "\n\n", "\n".join(lines), "\n\n", MARKS[1], after])

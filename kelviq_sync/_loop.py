@@ -199,6 +199,7 @@ class _Process:
         # Reentrant, since a signal handler may make a first call while the first call is being made.
         self.lock = threading.RLock()
         self.belongings: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.at_hand: weakref.WeakSet[Any] = weakref.WeakSet()
         self.left_behind: list[Any] = []
 
     def home(self) -> _PrivateLoop:
@@ -231,12 +232,18 @@ class _Process:
         with self.lock:
             if self.current is home:
                 self.current = None
-                self.generation += 1
+                self.begin_generation()
+
+    def begin_generation(self) -> None:
+        """Have everybody let go of what they took from a client of the generation that ends."""
+        self.generation += 1
+        for holder in list(self.at_hand):
+            holder.let_go()
 
     def forked(self) -> None:
         """Leave the parent's loop alone (in a forked child, whose only thread this is)."""
         self.lock = threading.RLock()  # another thread may have held it, and is not here to let it go
-        self.generation += 1
+        self.begin_generation()
         # All of it is kept for ever. The loop's selector is shared with the parent, so that closing it, or
         # a connection on it, would deafen the parent's loop; and collecting its tasks would run their
         # `finally` blocks here too.
@@ -276,6 +283,11 @@ def generation() -> int:
 def running() -> bool:
     """Say whether this process has a private loop, without which nothing can be open on it."""
     return _process.current is not None
+
+
+def tell_of_new_generation(holder: Any) -> None:
+    """Have an object's ``let_go`` called whenever ``generation`` changes."""
+    _process.at_hand.add(holder)
 
 
 def keep_in_child(belonging: object) -> None:

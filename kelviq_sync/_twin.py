@@ -25,7 +25,7 @@ from ._blocking import Blocking
 from ._found import NoTwin, Origin, answer_of, described, origins
 from ._layout import WIDTH, fitted, nested, over, sections, wrapped
 
-PRIVATE: Final = {"track", "carry", "entitlement_cache"}
+PRIVATE: Final = {"track", "carry", "entitlement_cache", "recorder"}
 """Public on the async client for its own parts only."""
 BLOCKING: Final = {
     Origin("kelviq_async.stream", "Source"): Origin("collections.abc", "Iterable"),
@@ -226,7 +226,9 @@ class _Writer:
         first = getattr(function, "at_hand", None)
         if first is not None:
             # what is at hand is answered in the caller's thread, without crossing to the loop
-            asked = wrapped(f"{' ' * 8}known = {target}.{first}(", passed, ")")
+            home = target.replace("self._client.live", "client")
+            self.lines += ["", f"    _{first} = at_hand(lambda client: {home}.{first})"]
+            asked = wrapped(f"{' ' * 8}known = self._{first}(", passed, ")")
             body = [*asked, f"{' ' * 8}if known is not None:", f"{' ' * 12}return known", *body]
         self.lines.append("")
         self.define(name, written, answer, function, body)
@@ -345,12 +347,12 @@ def client_text(spaces: dict[str, type[Namespace]]) -> str:
         for name, origin in writer.for_checkers.items()
         if name not in run_time and origin.module not in LOCAL
     }
-    scope = ", Scope" if any("Scope(" in line for line in writer.lines) else ""
+    wanted = [name for name in ("Scope", "at_hand") if any(f"{name}(" in line for line in writer.lines)]
     lines = [
         HEAD,
         *sections(run_time),
         "",
-        f"from ._blocking import Blocking, BlockingNamespace{scope}",
+        f"from ._blocking import {', '.join(['Blocking', 'BlockingNamespace', *wanted])}",
         "from ._loop import run",
         "from ._rows import Rows",
         "",

@@ -13,7 +13,7 @@ from kelviq_async.entitlements.policy import CachePolicy
 from kelviq_async.model import UNSET
 from kelviq_async.request import KEEP
 
-from ._blocking import Blocking, BlockingNamespace
+from ._blocking import Blocking, BlockingNamespace, Scope, at_hand
 from ._loop import run
 from ._rows import Rows
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     import os
     import ssl as tls
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date, datetime
     from decimal import Decimal
     from pathlib import Path
     from typing import Any, Literal, Self
 
+    from kelviq_async.api.behaviours import UsageBehaviour
     from kelviq_async.api.charges import ChargeResult
     from kelviq_async.api.checkout import (
         CheckoutEvent,
@@ -71,16 +73,21 @@ if TYPE_CHECKING:
         UpdatePreview,
     )
     from kelviq_async.api.transactions import Transaction, TransactionStatus
-    from kelviq_async.api.usage import EventReport, UsageBehaviour, UsageReport
+    from kelviq_async.api.usage import EventReport, UsageReport
     from kelviq_async.api.webhook_logs import WebhookLog
     from kelviq_async.client import Outcome, RawAnswer
     from kelviq_async.config import Config, KeySource, Limits, Observer, RetryPolicy, Secret
     from kelviq_async.entitlements.decisions import Decision, Lookup
+    from kelviq_async.entitlements.reserving import Reservation
     from kelviq_async.entitlements.verdicts import Entitlements
     from kelviq_async.model import Unset
     from kelviq_async.request import Layer, Page, Request
     from kelviq_async.stores import Store
     from kelviq_async.transport import Transport
+    from kelviq_async.usage.journal import Journal
+    from kelviq_async.usage.policy import UsagePolicy
+    from kelviq_async.usage.records import Ledger, Receipt, Report
+    from kelviq_async.usage.settling import Resolution
     from kelviq_async.workflows.media import Progress
 
 R = TypeVar("R")
@@ -482,6 +489,8 @@ class EntitlementChecks(BlockingNamespace):
         """
         return self._client.live.entitlements.peek_decision(customer_id, feature_id)
 
+    _peek = at_hand(lambda client: client.entitlements.peek)
+
     def has_access(self, customer_id: str, feature_id: str) -> bool:
         """Whether a customer may use a feature.
 
@@ -496,10 +505,12 @@ class EntitlementChecks(BlockingNamespace):
             UnreadableAnswer: The verdict was no true or false.
             KelviqError: Kelviq could not be asked.
         """
-        known = self._client.live.entitlements.peek(customer_id, feature_id)
+        known = self._peek(customer_id, feature_id)
         if known is not None:
             return known
         return run(self._client.live.entitlements.has_access(customer_id, feature_id))
+
+    _peek_decision = at_hand(lambda client: client.entitlements.peek_decision)
 
     def check(self, customer_id: str, feature_id: str) -> Decision:
         """Whether a customer may use a feature, and why.
@@ -515,7 +526,7 @@ class EntitlementChecks(BlockingNamespace):
             UnreadableAnswer: The verdict was no true or false.
             KelviqError: Kelviq could not be asked, and nothing usable is known.
         """
-        known = self._client.live.entitlements.peek_decision(customer_id, feature_id)
+        known = self._peek_decision(customer_id, feature_id)
         if known is not None:
             return known
         return run(self._client.live.entitlements.check(customer_id, feature_id))
@@ -552,6 +563,29 @@ class EntitlementChecks(BlockingNamespace):
             KelviqError: Kelviq could not be asked.
         """
         return run(self._client.live.entitlements.get(customer_id))
+
+    def reserve(
+        self, customer_id: str, feature_id: str, units: int = 1
+    ) -> AbstractContextManager[Reservation]:
+        """Hold units against a hard limit while work runs, and record them when it is done.
+
+        Holds are this process's own: other processes see them only once they are recorded and Kelviq
+        has counted them. When the block ends with an exception, nothing is recorded.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of a metered feature.
+            units: Whole units to hold.
+
+        Returns:
+            A context manager that gives the ``Reservation``.
+
+        Raises:
+            NotEntitled: They may not use the feature, or fewer units remain.
+            ConfigError: The client has no journal.
+            KelviqError: Kelviq could not be asked, and nothing usable is known.
+        """
+        return Scope(self._client.live.entitlements.reserve(customer_id, feature_id, units))
 
     def invalidate(self, customer_id: str) -> None:
         """Forget what is known of a customer, also if somebody is asking right now.
@@ -2149,7 +2183,7 @@ class Transactions(BlockingNamespace):
         )
 
 
-class Usage(BlockingNamespace):
+class UsageRecords(BlockingNamespace):
     """How much was used."""
 
     def report(
@@ -2185,27 +2219,165 @@ class Usage(BlockingNamespace):
         self,
         customer_id: str,
         event_name: str,
-        idempotency_key: str,
-        timestamp: datetime,
+        idempotency_key: str | None = None,
+        timestamp: datetime | None = None,
         *,
         properties: dict[str, Any] | None | Unset = UNSET,
     ) -> EventReport:
         """Report an event that Kelviq counts. Kelviq API: POST /report/event/ (provisional).
 
-        The key makes it safe to send again.
-
         Args:
             customer_id: Your own id of the customer.
             event_name: Name of the event.
-            idempotency_key: One key for one logical event, however often it is sent.
-            timestamp: When it happened; must be aware.
+            idempotency_key: One key for one logical event, by which Kelviq tells a repeated report
+                from a new event; by default one is made, and kept for all attempts of this call.
+            timestamp: When it happened; must be aware. By default now.
             properties: More about it; keys are yours.
+
+        Returns:
+            The event as Kelviq took it.
+
+        Raises:
+            KelviqError: It could not be reported; to report the same event again, use the same key,
+                which the error's ``request`` holds.
         """
         return run(
             self._client.live.usage.event(
                 customer_id, event_name, idempotency_key, timestamp, properties=properties
             )
         )
+
+    def record(
+        self,
+        customer_id: str,
+        feature_id: str,
+        delta: int = 1,
+        *,
+        resource_id: str | None = None,
+        correction: bool = False,
+    ) -> Receipt:
+        """Record usage that comes on top; it is sent behind the scenes, added up with what is alike.
+
+        Once this returns, the record is in the client's journal, and nothing loses it.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of the feature.
+            delta: Whole units.
+            resource_id: Which of several things of the customer used it (provisional).
+            correction: Whether zero and negative units are meant.
+
+        Returns:
+            A receipt with the record's id.
+
+        Raises:
+            InvalidRequest: An argument cannot be right; nothing was recorded.
+            ConfigError: The client has no journal, or one that it cannot use.
+            JournalError: The journal could not keep it; nothing was recorded.
+            OutcomeUnknown: Nobody knows whether the journal has it.
+        """
+        return run(
+            self._client.live.usage.record(
+                customer_id, feature_id, delta, resource_id=resource_id, correction=correction
+            )
+        )
+
+    def set(
+        self,
+        customer_id: str,
+        feature_id: str,
+        value: int,
+        *,
+        resource_id: str | None = None,
+    ) -> Receipt:
+        """Record a new total; it is sent behind the scenes, after what was recorded before it.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of the feature.
+            value: Whole units, at least 0.
+            resource_id: Which of several things of the customer used it (provisional).
+
+        Returns:
+            A receipt with the record's id.
+
+        Raises:
+            InvalidRequest: An argument cannot be right; nothing was recorded.
+            ConfigError: The client has no journal, or one that it cannot use.
+            JournalError: The journal could not keep it; nothing was recorded.
+            OutcomeUnknown: Nobody knows whether the journal has it.
+        """
+        return run(self._client.live.usage.set(customer_id, feature_id, value, resource_id=resource_id))
+
+    def ledger(self) -> Ledger:
+        """How many records are where, over all processes that share the journal.
+
+        Raises:
+            ConfigError: The client has no journal.
+            JournalError: It failed.
+        """
+        return run(self._client.live.usage.ledger())
+
+    def unresolved(self, limit: int = 1000) -> list[Report]:
+        """Reports whose fate nobody knows, the oldest first; see ``settle``.
+
+        Args:
+            limit: How many at most.
+
+        Raises:
+            ConfigError: The client has no journal.
+            JournalError: It failed.
+        """
+        return run(self._client.live.usage.unresolved(limit))
+
+    def rejected(self, limit: int = 1000) -> list[Report]:
+        """Reports that Kelviq refused, the oldest first, each with its reason; see ``settle``.
+
+        Args:
+            limit: How many at most.
+
+        Raises:
+            ConfigError: The client has no journal.
+            JournalError: It failed.
+        """
+        return run(self._client.live.usage.rejected(limit))
+
+    def settle(self, id: str, resolution: Resolution, *, note: str = "") -> Report:
+        """Say what is to become of a report that is unresolved or rejected, with all its records.
+
+        Args:
+            id: The report's id, or a receipt's: what was sent together shares one fate.
+            resolution: ``"delivered"`` where Kelviq has counted it, ``"resend"`` where it has not,
+                ``"discard"`` where it is not to be counted.
+            note: Why, for whoever looks later.
+
+        Returns:
+            The report as it is now.
+
+        Raises:
+            InvalidRequest: There is no such report, it is in no state to be settled, or it is a total
+                that a later one has replaced.
+            ConfigError: The client has no journal.
+            JournalError: It failed.
+        """
+        return run(self._client.live.usage.settle(id, resolution, note=note))
+
+    def flush(self, deadline: float | None = 30.0) -> Ledger:
+        """Send what is pending now, without waiting for more to add up.
+
+        Args:
+            deadline: Seconds it may take; None for as long as it takes.
+
+        Returns:
+            The ledger when all that was pending has come to an end, or when time was up.
+
+        Raises:
+            Unauthorized: The key is refused; everything is kept.
+            Forbidden: Likewise.
+            ConfigError: The client has no journal.
+            JournalError: It failed.
+        """
+        return run(self._client.live.usage.flush(deadline))
 
 
 class WebhookLogs(BlockingNamespace):
@@ -2281,6 +2453,9 @@ class Kelviq(Blocking):
             ``CachePolicy()``, and None keeps nothing.
         store: Where processes share what they keep, such as a ``RedisStore``; it is not closed with
             the client, as others may use it too.
+        journal: Where ``usage.record`` keeps what was used until Kelviq has counted it: a
+            ``SqliteJournal``, a ``RedisJournal`` or a ``MemoryJournal``.
+        usage_policy: How recorded usage is gathered and sent, a ``UsagePolicy``.
         headers: Headers to send along with every call.
         proxy: Address of an HTTP proxy.
         ssl: TLS settings.
@@ -2308,6 +2483,8 @@ class Kelviq(Blocking):
         retry: bool | RetryPolicy = True,
         cache: CachePolicy | None = CachePolicy(),
         store: Store | None = None,
+        journal: Journal | None = None,
+        usage_policy: UsagePolicy | None = None,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         ssl: tls.SSLContext | None = None,
@@ -2330,6 +2507,8 @@ class Kelviq(Blocking):
             retry=retry,
             cache=cache,
             store=store,
+            journal=journal,
+            usage_policy=usage_policy,
             headers=headers,
             proxy=proxy,
             ssl=ssl,
@@ -2529,9 +2708,9 @@ class Kelviq(Blocking):
         return Transactions(self)
 
     @cached_property
-    def usage(self) -> Usage:
+    def usage(self) -> UsageRecords:
         """How much was used."""
-        return Usage(self)
+        return UsageRecords(self)
 
     @cached_property
     def webhook_logs(self) -> WebhookLogs:

@@ -18,6 +18,7 @@ TYPE_CHECKING_BLOCKS = {
     "kelviq_async/areas.py": 1,
     "kelviq_async/emulator/__init__.py": 1,
     "kelviq_async/entitlements/__init__.py": 1,
+    "kelviq_async/usage/__init__.py": 1,
     "kelviq_sync/__init__.py": 1,
     "kelviq_sync/client.py": 1,
 }

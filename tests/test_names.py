@@ -122,12 +122,19 @@ AREAS = sorted({f"kelviq_async.{home}" for home in areas.NAMES.values()})
     [
         ("import kelviq_async", []),
         ("import kelviq_sync", []),
-        ("from kelviq_async import Kelviq; Kelviq('sk')", ["msgspec"]),
+        # what a journal holds says how it counts
+        ("from kelviq_async import Kelviq; Kelviq('sk')", ["kelviq_async.api.behaviours", "msgspec"]),
         # its methods have defaults that are members of an enum
-        ("from kelviq_sync import Kelviq; Kelviq('sk')", ["kelviq_async.api.periods", "msgspec"]),
+        (
+            "from kelviq_sync import Kelviq; Kelviq('sk')",
+            ["kelviq_async.api.behaviours", "kelviq_async.api.periods", "msgspec"],
+        ),
         ("from kelviq_async import NotFound", []),
         ("import kelviq_async; dir(kelviq_async)", []),
-        ("from kelviq_async import UsageReport", ["kelviq_async.api.usage", "msgspec"]),
+        (
+            "from kelviq_async import UsageReport",
+            ["kelviq_async.api.behaviours", "kelviq_async.api.usage", "msgspec"],
+        ),
     ],
 )
 def test_an_area_is_loaded_when_it_is_first_touched(statement, loaded):

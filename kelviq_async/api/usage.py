@@ -5,17 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ..model import UNSET, Model, OpenEnum, Unset, field, model
+from ..model import UNSET, Model, Unset, field, model
 from ..request import Namespace, Request, call, post
+from .behaviours import UsageBehaviour as UsageBehaviour  # noqa: PLC0414  it belongs to the reports
 
 STAMP = "%Y-%m-%d %H:%M:%S.%f"
-
-
-class UsageBehaviour(OpenEnum):
-    """Whether a value is the new total (SET) or comes on top (DELTA)."""
-
-    SET = "SET"
-    DELTA = "DELTA"
 
 
 @model

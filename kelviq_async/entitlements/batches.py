@@ -22,6 +22,8 @@ REMEMBERED: Final = 10_000
 """Customers whose answer a batch without a cache keeps, so that a pair that comes later costs no call ..."""
 REMEMBERED_FOR: Final = 60.0
 """... for so many seconds."""
+FAILED_FOR: Final = 5.0
+"""Seconds for which a failure speaks for other features of its customer, too: one call is made for all."""
 
 Progress = Callable[[int], None]
 
@@ -56,6 +58,27 @@ class _Clock:
         raise late
 
 
+class _Failures:
+    """Calls that failed, each of which was made for all features of its customer."""
+
+    def __init__(self) -> None:
+        self._failed: OrderedDict[str, tuple[KelviqError, float, set[str]]] = OrderedDict()
+
+    def note(self, customer_id: str, error: KelviqError, features: set[str]) -> None:
+        self._failed.pop(customer_id, None)
+        self._failed[customer_id] = error, time.monotonic(), features
+        if len(self._failed) > REMEMBERED:
+            self._failed.popitem(last=False)
+
+    def speaking_for(self, customer_id: str, feature_id: str) -> KelviqError | None:
+        """The failure of a recent call; a feature that it was given before is asked about again."""
+        failed = self._failed.get(customer_id)
+        if failed is None or feature_id in failed[2] or time.monotonic() - failed[1] >= FAILED_FOR:
+            return None
+        failed[2].add(feature_id)
+        return failed[0]
+
+
 def _counted(put: Put[T], done: list[int], on_progress: Progress | None) -> Put[T]:
     if on_progress is None:
         return put
@@ -80,6 +103,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
     """See ``EntitlementChecks.check_many``."""
     clock, done = _Clock(deadline), [0]
     answers: OrderedDict[str, tuple[Entitlements | None, float]] = OrderedDict()
+    failures = _Failures()
     waiting: dict[str, list[tuple[int, str]]] = {}
 
     async def job(index: int, pair: Any, put: Put[Decision]) -> None:
@@ -98,6 +122,8 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             put(index, decision)
         elif customer_id in answers and time.monotonic() - answers[customer_id][1] < REMEMBERED_FOR:
             put(index, _decided(asker, customer_id, feature_id, answers[customer_id][0]))
+        elif (failure := failures.speaking_for(customer_id, feature_id)) is not None:
+            put(index, _without(asker, customer_id, feature_id, failure))
         elif customer_id in waiting:
             waiting[customer_id].append((index, feature_id))
         else:
@@ -113,7 +139,9 @@ def checked_many(  # noqa: C901  two steps that share what they remember
                 return
             found = await clock.within(lambda: asker.asked(customer_id))
         except KelviqError as error:
-            for number, feature in waiting.pop(customer_id):
+            asked_for = waiting.pop(customer_id)
+            failures.note(customer_id, error, {feature for _, feature in asked_for})
+            for number, feature in asked_for:
                 put(number, _without(asker, customer_id, feature, error))
             return
         if asker.cache is None:  # the cache knows better, and of invalidations too

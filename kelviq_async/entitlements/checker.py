@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..api.entitlements import GetEntitlements
@@ -11,6 +12,7 @@ from .asking import about_customer
 from .cache import EntitlementCache
 from .decisions import Decision, Reason, Source, decide
 from .memory import Known
+from .recorded import Recorded, Uncounted
 from .verdicts import Entitlements
 
 
@@ -25,6 +27,7 @@ class Checker:
     def __init__(self, client: Any, cache: EntitlementCache | None) -> None:
         self.client = client
         self.cache = cache
+        self.recorded: Recorded | None = None if client.recorder is None else client.recorder.uncounted
 
     def known(self, customer_id: str) -> Known | None:
         """What is known of a customer, however old."""
@@ -45,9 +48,19 @@ class Checker:
     def recalled(self, customer_id: str, feature_id: str, known: Known) -> Decision:
         """The decision that follows from what is known."""
         age = 0.0 if self.cache is None else self.cache.memory.age(known)
-        found = known.entitlements(customer_id)
+        found = self.read(customer_id, known)
         source = Source.STORE if known.from_store else Source.MEMORY
         return decide(customer_id, feature_id, found, source=source, age=age)
+
+    def read(self, customer_id: str, known: Known) -> Entitlements | None:
+        """What is known of a customer, less what was recorded since; None for one Kelviq does not know."""
+        return known.entitlements(customer_id, self._uncounted(customer_id, known.start))
+
+    def _uncounted(self, customer_id: str, since: float) -> Uncounted | None:
+        recorded = self.recorded
+        if recorded is None:
+            return None
+        return lambda feature_id, used: recorded.of(customer_id, feature_id, used, since)
 
     def is_complete(self, known: Known | None) -> bool:
         """Whether what is known may also be shown as a list, which says what is not granted."""
@@ -66,13 +79,23 @@ class Checker:
 
     async def asked(self, customer_id: str) -> Entitlements | None:
         """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
+        start = time.monotonic()
         try:
             answer = await self.client.send(GetEntitlements(customer_id))
         except (NotFound, Forbidden) as error:
             if not about_customer(error):
                 raise
             return None
-        return Entitlements(customer_id, answer)
+        if self.recorded is None:
+            return Entitlements(customer_id, answer)
+        known = self.known(customer_id)
+        if known is not None:  # somebody else may have asked first
+            start = min(start, known.start)
+        found = Entitlements(customer_id, answer, self._uncounted(customer_id, start))
+        for feature_id, entitlement in found.items():
+            if entitlement.reset_at is not None:
+                self.recorded.learn_reset(customer_id, feature_id, entitlement.reset_at.timestamp())
+        return found
 
     def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
         """The decision that follows from an answer that just came."""
@@ -91,7 +114,7 @@ class Checker:
         # looked up now: an invalidation while we asked has taken the old answer away
         known = memory.get(customer_id)
         if known is not None and memory.may_serve_stale(known, feature_id):
-            found = known.entitlements(customer_id)
+            found = self.read(customer_id, known)
             return decide(customer_id, feature_id, found, source=Source.STALE, age=memory.age(known))
         policy = memory.policy.unknown_for(feature_id)
         if policy == "raise":

@@ -7,13 +7,14 @@ happen on the client's loop only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from ..api.entitlements import CustomerEntitlements
 from .compact import Shape, Shapes, earliest_reset, put_together
 from .policy import CachePolicy
+from .recorded import Uncounted
 from .verdicts import Entitlements
 
 _NEVER: Final = float("inf")
@@ -66,10 +67,37 @@ class Known:
         """The answer itself, or None for a customer Kelviq does not know."""
         return None if self.shape is None else put_together(customer_id, self.shape, self.own)
 
-    def entitlements(self, customer_id: str) -> Entitlements | None:
-        """All the customer has, or None for a customer Kelviq does not know."""
+    def entitlements(self, customer_id: str, uncounted: Uncounted | None = None) -> Entitlements | None:
+        """All the customer has, or None for a customer Kelviq does not know.
+
+        Args:
+            customer_id: Your own id of the customer.
+            uncounted: Tells what was recorded since.
+        """
         answer = self.answer(customer_id)
-        return None if answer is None else Entitlements(customer_id, answer)
+        return None if answer is None else Entitlements(customer_id, answer, uncounted)
+
+
+def _peeking(
+    kept: Mapping[str, Known], policy: CachePolicy, clock: Callable[[], float]
+) -> Callable[[str, str], bool | None]:
+    """The hot path, as a function that has all it needs at hand."""
+    special = {feature for feature, own in policy.features.items() if own.fresh is not None}
+
+    def peek(customer_id: str, feature_id: str) -> bool | None:
+        try:
+            known = kept[customer_id]
+        except (KeyError, TypeError):
+            return None
+        verdict = known.verdicts.get(feature_id, known.absent)
+        if verdict:
+            until = known.granted_until
+            if special and feature_id in special:
+                until = min(known.start + policy.fresh_for(feature_id), known.reset)
+            return True if clock() < until else None
+        return False if verdict is False and clock() < known.denied_until else None
+
+    return peek
 
 
 class Memory:
@@ -89,35 +117,25 @@ class Memory:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.policy = policy
-        self.clock = clock
         self._now = now
         self._known: dict[str, Known] = {}
         self._shapes = Shapes()
-        self._special = {feature for feature, own in policy.features.items() if own.fresh is not None}
+        self.clock = clock
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds; to be changed before anything is asked, if at all."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.peek = _peeking(self._known, self.policy, clock)
+        """Whether a fresh answer allows it, by customer and feature; None where somebody has to be asked."""
 
     def __len__(self) -> int:
         """How many customers are known."""
         return len(self._known)
-
-    def peek(self, customer_id: str, feature_id: str) -> bool | None:
-        """Whether a fresh answer allows it; None where somebody has to be asked.
-
-        Args:
-            customer_id: Your own id of the customer.
-            feature_id: Your short name of the feature.
-        """
-        try:
-            known = self._known[customer_id]
-        except (KeyError, TypeError):
-            return None
-        verdict = known.verdicts.get(feature_id, known.absent)
-        if verdict:
-            if feature_id in self._special:
-                until = min(known.start + self.policy.fresh_for(feature_id), known.reset)
-            else:
-                until = known.granted_until
-            return True if self.clock() < until else None
-        return False if verdict is False and self.clock() < known.denied_until else None
 
     def get(self, customer_id: str) -> Known | None:
         """What is known of a customer, however old."""
@@ -125,7 +143,7 @@ class Memory:
 
     def age(self, known: Known) -> float:
         """Seconds since the call that fetched it began."""
-        return max(0.0, self.clock() - known.start)
+        return max(0.0, self._clock() - known.start)
 
     def is_fresh(self, known: Known, feature_id: str) -> bool:
         """Whether it may be served without asking."""
@@ -133,20 +151,20 @@ class Memory:
         if verdict is None:
             return False
         span = self.policy.fresh_for(feature_id) if verdict else self.policy.denied
-        return self.clock() < min(known.start + span, known.reset)
+        return self._clock() < min(known.start + span, known.reset)
 
     def may_revalidate(self, known: Known, feature_id: str) -> bool:
         """Whether a grant may be served while it is refreshed behind the scenes."""
         if known.verdicts.get(feature_id, known.absent) is not True:
             return False
         span = self.policy.fresh_for(feature_id) + self.policy.revalidate
-        return self.clock() < min(known.start + min(span, self.policy.stale_for(feature_id)), known.reset)
+        return self._clock() < min(known.start + min(span, self.policy.stale_for(feature_id)), known.reset)
 
     def may_serve_stale(self, known: Known, feature_id: str) -> bool:
         """Whether a grant may be served because Kelviq cannot be asked."""
         if known.verdicts.get(feature_id, known.absent) is not True:
             return False
-        return self.clock() <= known.start + self.policy.stale_for(feature_id)
+        return self._clock() <= known.start + self.policy.stale_for(feature_id)
 
     def keep(self, customer_id: str, answer: CustomerEntitlements | None, start: float) -> Known:
         """Keep an answer; None says that Kelviq does not know the customer.
@@ -158,7 +176,7 @@ class Memory:
         """
         shape, own = (None, ()) if answer is None else self._shapes.taken_apart(answer)
         moment = earliest_reset(own)
-        reset = _NEVER if moment is None else self.clock() + (moment - self._now()).total_seconds()
+        reset = _NEVER if moment is None else self._clock() + (moment - self._now()).total_seconds()
         known = Known(shape, own, start, reset, self.policy)
         self._known.pop(customer_id, None)
         self._known[customer_id] = known

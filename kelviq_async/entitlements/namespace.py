@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ..api import entitlements as api
@@ -15,6 +16,7 @@ from .batches import checked_many, looked_up_many
 from .cache import EntitlementCache
 from .checker import Checker, checked
 from .decisions import Decision, Lookup
+from .reserving import Reservation, reserved
 from .verdicts import Entitlements
 
 
@@ -30,6 +32,7 @@ class EntitlementChecks(api.Entitlements):
         cache: EntitlementCache | None = client.entitlement_cache
         self._checker = Checker(client, cache)
         self._peek: Callable[[str, str], bool | None] = _nothing_known if cache is None else cache.memory.peek
+        self.__dict__["peek"] = self._peek  # without the method around it
 
     def peek(self, customer_id: str, feature_id: str) -> bool | None:
         """What a fresh answer in memory says, without asking anybody; safe from any thread.
@@ -145,7 +148,7 @@ class EntitlementChecks(api.Entitlements):
         if self._checker.cache is not None and not self._checker.is_complete(known):
             known = await self._checker.cache.shared(customer_id)
         if known is not None and self._checker.is_complete(known):
-            found = known.entitlements(customer_id)
+            found = self._checker.read(customer_id, known)
         else:
             found = await self._checker.asked(customer_id)
         if found is None:
@@ -153,6 +156,29 @@ class EntitlementChecks(api.Entitlements):
             unknown.about("GetEntitlements", GetEntitlements(customer_id))
             raise unknown
         return found
+
+    @asynccontextmanager
+    async def reserve(self, customer_id: str, feature_id: str, units: int = 1) -> AsyncIterator[Reservation]:
+        """Hold units against a hard limit while work runs, and record them when it is done.
+
+        Holds are this process's own: other processes see them only once they are recorded and Kelviq
+        has counted them. When the block ends with an exception, nothing is recorded.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of a metered feature.
+            units: Whole units to hold.
+
+        Returns:
+            A context manager that gives the ``Reservation``.
+
+        Raises:
+            NotEntitled: They may not use the feature, or fewer units remain.
+            ConfigError: The client has no journal.
+            KelviqError: Kelviq could not be asked, and nothing usable is known.
+        """
+        async with reserved(self._checker, self._client.usage, customer_id, feature_id, units) as reservation:
+            yield reservation
 
     async def invalidate(self, customer_id: str) -> None:
         """Forget what is known of a customer, also if somebody is asking right now.

@@ -10,6 +10,7 @@ import attrs
 from ..api.entitlements import CustomerEntitlements, EntitlementEntry
 from ..api.features import FeatureType
 from ..codec import kept_of
+from .recorded import Uncounted
 
 
 @attrs.frozen
@@ -19,10 +20,13 @@ class Entitlement:
     Attributes:
         feature_id: Your short name of the feature.
         items: What each subscription says, as Kelviq answered it.
+        uncounted: Units of a meter that this process has recorded or reserved, and that the answer does
+            not know of yet.
     """
 
     feature_id: str
     items: tuple[EntitlementEntry, ...]
+    uncounted: int = 0
 
     @property
     def granted(self) -> bool | None:
@@ -57,8 +61,14 @@ class Entitlement:
 
     @property
     def remaining(self) -> int | None:
-        """Units of a meter left in this period; None for unlimited. Rollover can exceed limit - used."""
-        return None if self.unlimited else _total(self.items, "remaining")
+        """Units of a meter left in this period; None for unlimited. Rollover can exceed limit - used.
+
+        What this process has recorded and Kelviq has not counted yet is taken off.
+        """
+        total = None if self.unlimited else _total(self.items, "remaining")
+        if total is None or not self.uncounted:
+            return total
+        return max(total - self.uncounted, min(total, 0))
 
     @property
     def value(self) -> int | None:
@@ -109,16 +119,22 @@ class Entitlements(Mapping[str, Entitlement]):
             that nobody can tell whether an absent feature is absent.
     """
 
-    __slots__ = ("_entries", "complete", "customer_id")
+    __slots__ = ("_entries", "_uncounted", "complete", "customer_id")
 
-    def __init__(self, customer_id: str, answer: CustomerEntitlements) -> None:
+    def __init__(
+        self, customer_id: str, answer: CustomerEntitlements, uncounted: Uncounted | None = None
+    ) -> None:
         self.customer_id = customer_id
+        self._uncounted = uncounted
         grouped: dict[str, list[EntitlementEntry]] = {}
         for entry in answer.entitlements:
             if entry.feature_id:
                 grouped.setdefault(entry.feature_id, []).append(entry)
         self._entries = {feature: tuple(entries) for feature, entries in grouped.items()}
-        self.complete = not any(map(is_about_nobody_knows_what, answer.entitlements))
+        # where nothing is kept, nothing was unreadable
+        self.complete = not any(
+            kept_of(entry) and is_about_nobody_knows_what(entry) for entry in answer.entitlements
+        )
 
     def __getitem__(self, feature_id: str) -> Entitlement:
         """The feature's entitlement.
@@ -126,7 +142,11 @@ class Entitlements(Mapping[str, Entitlement]):
         Raises:
             KeyError: The customer is not entitled to it at all.
         """
-        return Entitlement(feature_id, self._entries[feature_id])
+        found = Entitlement(feature_id, self._entries[feature_id])
+        if self._uncounted is None or found.feature_type != FeatureType.METER:
+            return found
+        units = self._uncounted(feature_id, found.used)
+        return Entitlement(feature_id, found.items, units) if units else found
 
     def __iter__(self) -> Iterator[str]:
         """Features by their short names."""

@@ -20,7 +20,7 @@ def checked_url(url: object) -> str:
     Raises:
         ConfigError: It cannot be used. It is not quoted, as it may hold a password.
     """
-    problem = "the store's url must be redis://host:port/db, rediss://host:port/db or unix:///path?db=0"
+    problem = "the url of Redis must be redis://host:port/db, rediss://host:port/db or unix:///path?db=0"
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         port = parts.port if parts is not None else None
@@ -35,7 +35,7 @@ def checked_url(url: object) -> str:
         raise ConfigError(problem)
     for name, value in options:
         if name not in _OPTIONS and not name.startswith("ssl_"):
-            raise ConfigError("the store's url holds an option that the store decides about, or nobody knows")
+            raise ConfigError("the url holds an option that the store decides about, or nobody knows")
         if name == "db" and not re.fullmatch(r"\d+", value, re.ASCII):
             raise ConfigError(problem)
     if local:

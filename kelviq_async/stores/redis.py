@@ -70,7 +70,7 @@ class RedisStore:
         self._prefix = _checked_prefix(prefix)
         self._deadline = _seconds(deadline, "deadline")
         self._breaker = Breaker(_checked_count(failures), _seconds(pause, "pause"))
-        self._pool = _pool_maker(url)
+        self._pool = pool_maker(url)
         # By the loop itself and not by its id, which another one may get. A process that was forked
         # has other loops, so it never writes to its parent's connections.
         self._lines: dict[asyncio.AbstractEventLoop, _Lines] = {}
@@ -241,7 +241,7 @@ def _expiry(ttl: float | None) -> tuple[str, int] | tuple[()]:
     return () if seconds is None else ("PX", math.ceil(seconds * 1000))
 
 
-def _pool_maker(url: str) -> Callable[[], Any]:
+def pool_maker(url: str, what: str = "RedisStore") -> Callable[[], Any]:
     """What makes a client for one event loop.
 
     Raises:
@@ -252,7 +252,7 @@ def _pool_maker(url: str) -> Callable[[], Any]:
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
     except ImportError:
-        raise ConfigError("RedisStore needs redis-py: pip install 'kelviq-async[redis]'") from None
+        raise ConfigError(f"{what} needs redis-py: pip install 'kelviq-async[redis]'") from None
 
     def make() -> Any:
         # Whatever the version's defaults are: one attempt, as an `add` that is repeated contradicts
@@ -273,5 +273,5 @@ def _pool_maker(url: str) -> Callable[[], Any]:
     try:
         make().connection_pool.make_connection()
     except Exception as error:  # noqa: BLE001  redis-py raises what it likes, with the url in it
-        raise ConfigError(f"redis-py does not accept the store's url ({type(error).__name__})") from None
+        raise ConfigError(f"redis-py does not accept {what}'s url ({type(error).__name__})") from None
     return make

@@ -278,7 +278,7 @@ class Row(dict):
         (None, ("None", "")),
         (7, ("7", "")),
     ],
-    ids=repr,
+    ids=lambda each: "a set" if isinstance(each, set) else repr(each),
 )
 async def test_a_malformed_pair_is_its_own_failure(checks, edge, pair, shown):
     pairs = [("user-1", "export"), pair, ("user-2", "export")]
@@ -329,6 +329,14 @@ async def test_a_failure_is_asked_about_again_later(checks, edge):
     edge.answers["user-1"] = [(500, b""), entitlements("user-1")]
     stream = checks.check_many([("user-1", "export")] * 2, concurrency=1, ordered=True)
     assert [decision.reason async for decision in stream] == [Reason.FAILED, Reason.GRANTED]
+
+
+async def test_a_failed_call_speaks_for_all_features_of_its_customer(checks, edge):
+    edge.answers["user-1"] = [(500, b""), entitlements("user-1")]
+    pairs = [("user-1", feature) for feature in ("export", "import", "other")]
+    stream = checks.check_many(pairs, concurrency=1, ordered=True)
+    assert [decision.reason async for decision in stream] == [Reason.FAILED] * 3
+    assert edge.calls == {"user-1": 1}
 
 
 async def test_memory_stays_flat_over_a_long_list(checks):

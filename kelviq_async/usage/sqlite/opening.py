@@ -1,0 +1,282 @@
+"""How the file of a ``SqliteJournal`` is looked at, made and opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import struct
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from ...errors import ConfigError
+from ..journal import Scope
+from .schema import NOT_OURS, admit, cause, check_header, create, explained, migrate, scope_of
+
+T = TypeVar("T")
+
+_WAL_HEADER: Final = 32
+_OLDEST: Final = (3, 33, 0)
+_UNFINISHED: Final = bytes(4)
+"""Where the last frame of a transaction says how large the file is then."""
+_FRAME_HEADER: Final = 24
+# Pages in the write-ahead log after which they go to their places in the file.
+_CHECKPOINT: Final = 2000
+
+
+def connect(path: str, *, timeout: float, mode: str = "rw") -> sqlite3.Connection:
+    """A connection to a file that is there."""
+    # only in this form can SQLite be told not to make the file
+    address = f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode={mode}"  # noqa: PTH100  may be bytes
+    connection = sqlite3.connect(
+        address, uri=True, isolation_level=None, timeout=timeout, cached_statements=256
+    )
+    # what was damaged shall be seen, and not stop the reading of what was not
+    connection.text_factory = _text
+    return connection
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def open_for_writing(path: str, scope: Scope | None, *, adopt: bool, timeout: float) -> sqlite3.Connection:
+    """The connection that writes, to a file that has been found to be ours.
+
+    Args:
+        path: Where it is.
+        scope: Whose usage it is to hold; None to look at what exists.
+        adopt: Whether another account is fine.
+        timeout: Seconds to wait for other processes.
+
+    Raises:
+        ConfigError: It cannot be had. Nothing was changed.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise ConfigError(
+            f"SqliteJournal needs SQLite {'.'.join(map(str, _OLDEST))}, and this Python has "
+            f"{sqlite3.sqlite_version}"
+        )
+    try:
+        _make_room(path, scope)
+        if os.stat(path).st_size:  # noqa: PTH116
+            _inspect(path, scope, adopt=adopt, timeout=timeout)
+        elif scope is None:
+            raise ConfigError(f"there is no usage journal at {path}, only an empty file")
+        connection = connect(path, timeout=timeout)
+        try:
+            _prepare(connection, path, scope, adopt=adopt, timeout=timeout)
+            _count_tail(connection, path, timeout)
+        except BaseException:
+            connection.close()
+            raise
+    except OSError as error:
+        raise ConfigError(f"the journal {path} cannot be opened: {error.strerror}") from error
+    except sqlite3.Error as error:
+        if cause(error) == sqlite3.SQLITE_NOTADB:
+            raise ConfigError(NOT_OURS.format(path)) from error
+        raise ConfigError(explained(error, path)) from error
+    return connection
+
+
+def _make_room(path: str, scope: Scope | None) -> None:
+    """Make the file if it is to be made, and see that it is one that can be written."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    if scope is not None:
+        with suppress(FileExistsError):
+            # it holds ids of customers, which are nobody else's business
+            os.close(os.open(path, flags, 0o600))
+            _sync_folder(path)
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        raise ConfigError(f"there is no usage journal at {path}") from None
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"the journal's path {path} is no file")
+    # opening it to see would, when closed again, end the locks that this process has on it
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"the journal {path} cannot be written")
+
+
+def _sync_folder(path: str) -> None:
+    """Make the file's name as durable as what will be in it."""
+    if os.name != "posix":
+        return
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)  # noqa: PTH120
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _inspect(path: str, scope: Scope | None, *, adopt: bool, timeout: float) -> None:
+    """Look at a file, in ways that change nothing, before it is opened in one that may."""
+    # "immutable" keeps SQLite from bringing in the log of what may be somebody else's database
+    try:
+        with closing(connect(path, timeout=timeout, mode="ro&immutable=1")) as connection:
+            check_header(connection, path)
+            if not any(map(_holds_something, (f"{path}-wal", f"{path}-journal"))):
+                _admit(connection, scope, adopt=adopt)
+                return
+    except sqlite3.DatabaseError as error:
+        # without its log, or while another process writes it, a good file can look like a broken one
+        if cause(error) != sqlite3.SQLITE_CORRUPT:
+            raise
+    # what was not even made to the end can only be looked at by mending it
+    if not _holds_something(f"{path}-journal"):
+        with closing(connect(path, timeout=timeout, mode="ro")) as connection:
+            check_header(connection, path)
+            _admit(connection, scope, adopt=adopt)
+
+
+def _admit(connection: sqlite3.Connection, scope: Scope | None, *, adopt: bool) -> None:
+    if scope is not None:
+        scope_of(connection).admit(scope, adopt=adopt)
+
+
+def _holds_something(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: str, scope: Scope | None, *, adopt: bool, timeout: float
+) -> None:
+    for pragma in (
+        "synchronous = FULL",
+        "fullfsync = ON",  # what durable takes on a Mac
+        "checkpoint_fullfsync = ON",
+        "cache_spill = OFF",  # nothing reaches the file before its transaction does
+        "cache_size = -16000",
+        f"wal_autocheckpoint = {_CHECKPOINT}",
+        f"journal_size_limit = {4 * _CHECKPOINT * 4096}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    if scope is not None:
+        _persist(lambda: _create(connection, scope), timeout)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        check_header(connection, path)
+        migrate(connection)
+        if scope is not None:
+            admit(connection, scope, adopt=adopt)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    # only now, so that the header in the file itself says whose it is
+    mode = _persist(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0], timeout)
+    if mode != "wal":
+        raise ConfigError(f"the journal {path} lies where SQLite cannot keep a write-ahead log")
+
+
+def _create(connection: sqlite3.Connection, scope: Scope) -> None:
+    """Make the tables if there are none."""
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        return
+    connection.execute("BEGIN")
+    try:
+        # it must come before anything else, and in the same transaction: nobody shall meet half a journal
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            create(connection, scope)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _persist(attempt: Callable[[], T], timeout: float) -> T:
+    """Try again while another process is at it too: there are moments for which SQLite does not wait."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if cause(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.002)
+
+
+def _count_tail(connection: sqlite3.Connection, path: str, timeout: float) -> None:
+    """Count what a crash left at the end of the log, which SQLite leaves out without a word."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        with closing(connect(path, timeout=timeout)) as second:
+            valid = _log_length(second, timeout)
+        mark = connection.execute("SELECT tail FROM ledger").fetchone()[0]
+        left_out, seen = (0, mark) if valid is None else tail(f"{path}-wal", valid, mark)
+        if left_out:
+            connection.execute("UPDATE ledger SET skipped = skipped + ?, tail = ?", (left_out, seen))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    if left_out:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _log_length(connection: sqlite3.Connection, timeout: float) -> int | None:
+    """How much of the log SQLite takes for good, while nobody can add to it; None if it does not say."""
+    deadline = time.monotonic() + timeout
+    while True:
+        length = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        if length >= 0:
+            return int(length)
+        # it only tells while it moves the log into the file, which another process is doing right now
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.002)
+
+
+def tail(path: str, valid: int, mark: str) -> tuple[int, str]:
+    """How many frames of a write-ahead log are left out, of transactions that had been finished.
+
+    What a process wrote last before it was killed has no end, and nobody was told that it was there.
+
+    Args:
+        path: The log.
+        valid: How many frames SQLite takes.
+        mark: What was returned when frames were counted last.
+
+    Returns:
+        Their number, without those that the mark says were counted, and a new mark.
+    """
+    try:
+        # unlike the database and its shared memory, no lock of SQLite's is lost when this is closed
+        with open(path, "rb") as log:  # noqa: PTH123
+            header = log.read(_WAL_HEADER)
+            if len(header) < _WAL_HEADER:
+                return 0, mark
+            size = struct.unpack(">I", header[8:12])[0] + _FRAME_HEADER
+            # after a broken header none is taken, and the first frame knows better what came with it
+            salts = header[16:24] if valid else log.read(_FRAME_HEADER)[8:16]
+            known, _, counted = mark.partition(" ")
+            start = max(valid, int(counted)) if known == salts.hex() else valid
+            found = finished = start
+            while True:
+                log.seek(_WAL_HEADER + found * size)
+                frame = log.read(_FRAME_HEADER)
+                if len(frame) < _FRAME_HEADER or frame[8:16] != salts:
+                    return finished - start, f"{salts.hex()} {found}"
+                found += 1
+                if frame[4:8] != _UNFINISHED:
+                    finished = found
+    except FileNotFoundError:
+        return 0, mark
+
+
+def finish(connection: sqlite3.Connection) -> None:
+    """Close it; the log goes into the file and is emptied, unless somebody else uses it."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with suppress(sqlite3.Error):
+        connection.close()

@@ -1,0 +1,187 @@
+"""`kelviq-async usage`: what became of recorded usage, on a journal that programs have left behind."""
+
+import asyncio
+import json
+
+import pytest
+
+from kelviq_async import Kelviq, UsagePolicy
+from kelviq_async.emulator import World
+from kelviq_async.usage import SqliteJournal
+
+ENTITLED = {
+    "features": [{"identifier": "api-calls", "featureType": "METER"}],
+    "plans": [{"identifier": "pro", "prices": {"MONTHLY": "49.00"}, "features": {"api-calls": None}}],
+    "customers": [{"customerId": "user-123"}],
+    "subscriptions": [{"customerId": "user-123", "plan": "pro"}],
+}
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.seed_from(ENTITLED)
+    return world
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "usage.db")
+
+
+@pytest.fixture
+def journal(world, path):
+    """One report delivered, one rejected, one of two records unresolved, and one record pending."""
+
+    async def used():
+        policy = UsagePolicy(window=60, shutdown=0)
+        async with Kelviq.local(world, journal=SqliteJournal(path), usage_policy=policy) as kelviq:
+            await kelviq.usage.record("user-123", "api-calls", 3)
+            await kelviq.usage.record("[red]nobody", "api-calls", 1000)
+            await kelviq.usage.flush(5)
+            world.faults.add("ReportUsage", "drop_after", times=1)
+            await kelviq.usage.record("user-123", "api-calls", 3)
+            await kelviq.usage.record("user-123", "api-calls", 4, resource_id=None)
+            await kelviq.usage.flush(5)
+            await kelviq.usage.record("user-123", "api-calls", 5)
+
+    asyncio.run(used())
+    return path
+
+
+def listed(run, journal, state="open"):
+    ran = run("usage", "list", "--json", "--journal", journal, "--state", state)
+    assert ran.code == 0
+    return json.loads(ran.out)
+
+
+def status(run, journal):
+    ran = run("usage", "status", "--json", "--journal", journal)
+    assert ran.code == 0
+    return json.loads(ran.out)
+
+
+def test_the_status_says_how_many_are_where(run, journal):
+    ran = run("usage", "status", "-j", journal)
+    assert ran.code == 0
+    lines = {line.split("  ")[0].strip(): line.split() for line in ran.out.splitlines()}
+    counts = {name: next(word for word in words if word.isdigit()) for name, words in lines.items()}
+    assert counts == {
+        "accepted": "5", "pending": "1", "in flight": "0", "delivered": "1",
+        "rejected": "1", "unresolved": "2", "discarded": "0",
+    }  # fmt: skip
+    assert "the oldest for" in ran.out
+
+
+def test_the_status_as_json_adds_up(run, journal):
+    data = status(run, journal)
+    assert data.pop("oldestPending").endswith("Z")
+    assert data == {
+        "accepted": 5, "pending": 1, "inFlight": 0, "delivered": 1, "rejected": 1,
+        "unresolved": 2, "discarded": 0, "late": 0, "skipped": 0, "balanced": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["80", "140"])
+def test_the_list_shows_what_waits_for_somebody_and_why(run, journal, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = run("usage", "list", "-j", journal)
+    assert ran.code == 0
+    for text in ("user-123", "[red]nobody", "+7", "+1,000", "OutcomeUnknown", "usage settle ID"):
+        assert text in ran.out
+
+
+def test_the_list_by_state_and_limit(run, journal):
+    (report,) = listed(run, journal, "unresolved")
+    assert (report["customerId"], report["value"], report["records"]) == ("user-123", 7, 2)
+    assert {each["state"] for each in listed(run, journal)} == {"unresolved", "rejected"}
+    assert [each["value"] for each in listed(run, journal, "delivered")] == [3]
+    ran = run("usage", "list", "-j", journal, "--state", "discarded")
+    assert (ran.code, ran.out.strip()) == (0, "Nothing.")
+    assert run("usage", "list", "-j", journal, "--limit", "0").code == 2
+    assert run("usage", "list", "-j", journal, "--state", "lost").code == 2
+
+
+def test_what_is_unresolved_is_settled_once(run, journal):
+    (report,) = listed(run, journal, "unresolved")
+    ran = run("usage", "settle", report["id"], "delivered", "--note", "seen", "-j", journal)
+    assert (ran.code, ran.out) == (0, f"{report['id']}: 2 records of api-calls, DELTA 7, now delivered\n")
+    assert status(run, journal)["delivered"] == 3
+    again = run("usage", "settle", report["id"], "resend", "-j", journal)
+    assert again.code == 2
+    assert "only what is unresolved or rejected" in again.err
+    (settled,) = [each for each in listed(run, journal, "delivered") if each["id"] == report["id"]]
+    assert settled["note"] == "seen"
+
+
+def test_settling_says_what_it_did_as_json(run, journal):
+    (report,) = listed(run, journal, "rejected")
+    ran = run("usage", "settle", report["id"], "discard", "--json", "-j", journal)
+    assert json.loads(ran.out)["state"] == "discarded"
+    assert status(run, journal)["discarded"] == 1
+
+
+@pytest.mark.parametrize("arguments", [("nothing", "resend"), ("", "resend"), ("x", "forget")])
+def test_what_cannot_be_settled_is_an_error(run, journal, arguments):
+    assert run("usage", "settle", *arguments, "-j", journal).code == 2
+
+
+def test_a_flush_for_another_account_sends_nothing(run, reaching, world, journal, monkeypatch):
+    reaching(world)
+    monkeypatch.setenv("KELVIQ_CORE_URL", "http://localhost/api/v1")
+    before = len(world.usage_ledger)
+    ran = run("usage", "flush", "-j", journal, "--json", "--account", "other")
+    assert ran.code == 2
+    assert "another account" in ran.err
+    assert len(world.usage_ledger) == before
+
+
+def test_a_flush_talks_to_the_journals_own_host(run, reaching, world, journal, monkeypatch):
+    reaching(world)
+    assert run("usage", "flush", "-j", journal).code == 2  # another host: the sandbox itself
+    monkeypatch.setenv("KELVIQ_CORE_URL", "http://localhost/api/v1")
+    ran = run("usage", "flush", "-j", journal, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["pending"] == 0
+    assert [row.value for row in world.usage_ledger] == [3, 7, 5]
+
+
+def test_a_flush_that_leaves_something_says_so(run, reaching, world, journal, monkeypatch):
+    reaching(world)
+    monkeypatch.setenv("KELVIQ_CORE_URL", "http://localhost/api/v1")
+    world.faults.add("ReportUsage", "refuse", times=100)
+    ran = run("usage", "flush", "-j", journal, "--deadline", "0.2")
+    assert ran.code == 1
+    assert status(run, journal)["pending"] == 1
+
+
+def test_a_refused_key_is_an_error_and_keeps_everything(run, reaching, world, journal, monkeypatch):
+    reaching(world)
+    monkeypatch.setenv("KELVIQ_CORE_URL", "http://localhost/api/v1")
+    world.faults.add("ReportUsage", "status", status=401)
+    ran = run("usage", "flush", "-j", journal)
+    assert ran.code == 2
+    assert status(run, journal)["pending"] == 1
+
+
+@pytest.mark.parametrize("command", [("status",), ("list",), ("settle", "x", "resend"), ("flush",)])
+def test_a_journal_that_is_not_there_is_not_made(run, path, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("KELVIQ_SERVER_API_KEY", "sk_test_emulator")
+    ran = run("usage", *command, "--journal", path)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no usage journal" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_some_journal_must_be_named(run, journal, monkeypatch):
+    ran = run("usage", "status")
+    assert ran.code == 2
+    assert "KELVIQ_JOURNAL" in ran.err
+    monkeypatch.setenv("KELVIQ_JOURNAL", journal)
+    assert run("usage", "status").code == 0
+
+
+def test_an_address_names_a_redis_journal(run):
+    ran = run("usage", "status", "-j", "redis://127.0.0.1:1/0")
+    assert ran.code == 2
+    assert "Redis" in ran.err

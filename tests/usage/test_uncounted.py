@@ -1,0 +1,207 @@
+"""What was recorded and not counted yet, number by number, against a plain list of what happened."""
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from kelviq_async.api.behaviours import UsageBehaviour
+from kelviq_async.usage.records import Key
+from kelviq_async.usage.uncounted import LOOKS, OVERDUE, REMEMBERED, RESETS, Uncounted
+
+DELTA, SET = UsageBehaviour.DELTA, UsageBehaviour.SET
+KEY = Key("user-123", "api-calls")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def books(clock):
+    return Uncounted(clock)
+
+
+def off(books, since=0.0, used=0):
+    return books.of("user-123", "api-calls", used, since)
+
+
+def test_nothing_is_taken_off_where_nothing_was_recorded(books):
+    assert off(books) == 0
+
+
+def test_a_delta_is_taken_off_until_an_answer_was_asked_for_after_it_was_counted(books, clock):
+    books.add(KEY, 1, DELTA, 3)
+    assert off(books, since=clock.now) == 3
+    clock.now += 1
+    books.end(KEY, 1, DELTA, 3, counted=True)
+    assert off(books, since=clock.now - 0.5) == 3  # the answer may be from before
+    assert off(books, since=clock.now) == 0
+    assert not books.is_open(KEY, 1)
+
+
+def test_a_rejected_delta_is_given_back(books, clock):
+    books.add(KEY, 1, DELTA, 3)
+    books.add(KEY, 2, DELTA, 4)
+    books.end(KEY, 1, DELTA, 3, counted=False)
+    assert off(books) == 4
+
+
+def test_a_total_replaces_what_the_answer_says_is_used(books):
+    books.add(KEY, 1, DELTA, 3)
+    books.add(KEY, 2, SET, 50)
+    books.add(KEY, 3, DELTA, 5)
+    assert off(books, used=10) == 45
+    assert off(books, used=None) == 8  # nobody knows what it replaces
+
+
+def test_a_total_that_was_counted_still_replaces_an_older_answer(books, clock):
+    books.add(KEY, 1, SET, 50)
+    clock.now += 1
+    books.end(KEY, 1, SET, 50, counted=True)
+    books.add(KEY, 2, DELTA, 1)
+    assert off(books, since=clock.now - 1, used=10) == 41
+    assert off(books, since=clock.now, used=50) == 1
+
+
+def test_what_could_not_be_recorded_is_withdrawn(books):
+    books.add(KEY, 1, DELTA, 3)
+    books.add(KEY, 2, SET, 50)
+    books.add(KEY, 3, DELTA, 5)
+    books.withdraw(KEY, SET, 50)
+    assert off(books) == 8
+    books.withdraw(KEY, DELTA, 5)
+    assert off(books) == 3
+    books.withdraw(KEY, SET, 50)  # not there: nothing happens
+    assert off(books) == 3
+
+
+def test_resources_of_one_feature_add_up(books):
+    books.add(KEY, 1, DELTA, 3)
+    books.add(KEY._replace(resource_id="a"), 2, DELTA, 4)
+    books.add(KEY._replace(resource_id="a"), 3, SET, 100)  # what it does to the sum, nobody knows
+    assert off(books) == 7
+
+
+def test_other_customers_and_features_are_left_alone(books):
+    books.add(KEY, 1, DELTA, 3)
+    assert books.of("user-124", "api-calls", 0, 0.0) == 0
+    assert books.of("user-123", "exports", 0, 0.0) == 0
+
+
+def test_held_units_are_taken_off_until_they_are_given_back(books):
+    books.hold("user-123", "api-calls", 10)
+    books.add(KEY, 1, DELTA, 1)
+    assert off(books) == 11
+    books.hold("user-123", "api-calls", -10)
+    assert off(books) == 1
+
+
+def test_what_another_process_sent_is_looked_for_and_taken_off(books, clock):
+    books.add(KEY, 1, DELTA, 3)
+    books.add(KEY, 2, DELTA, 4)
+    assert books.overdue() == []
+    clock.now += OVERDUE + 1
+    books.add(KEY, 3, DELTA, 5)
+    assert books.overdue() == [(KEY, 2)]
+    books.end_through(KEY, 2, counted=True)
+    assert books.overdue() == []
+    assert off(books, since=clock.now) == 5
+    assert off(books, since=0.0) == 12
+
+
+def test_only_so_many_are_looked_for_at_a_time(books, clock):
+    for number in range(LOOKS + 5):
+        books.add(Key(f"user-{number}", "api-calls"), number + 1, DELTA, 1)
+    clock.now += OVERDUE + 1
+    assert len(books.overdue()) == LOOKS
+
+
+def test_ends_of_what_nobody_knows_of_change_nothing(books):
+    books.end(KEY, 1, DELTA, 3, counted=True)
+    books.end_through(KEY, 1, counted=False)
+    assert off(books) == 0
+    assert not books.is_open(KEY, 1)
+
+
+def test_a_record_from_before_all_that_is_known_is_not_open(books):
+    books.add(KEY, 7, DELTA, 3)
+    assert not books.is_open(KEY, 6)
+    assert books.is_open(KEY, 7)
+
+
+def test_old_news_are_forgotten_and_open_ones_are_not(books, clock):
+    books.add(KEY, 1, DELTA, 3)
+    books.end(KEY, 1, DELTA, 3, counted=True)
+    other = KEY._replace(customer_id="user-124")
+    books.add(other, 2, DELTA, 1)
+    clock.now += REMEMBERED + 1
+    books.tidy()
+    assert off(books) == 0
+    assert books.of("user-124", "api-calls", 0, 0.0) == 1
+
+
+def test_the_next_reset_is_known_until_it_has_passed(books):
+    books.learn_reset("user-123", "api-calls", 100.0)
+    assert books.reset_of("user-123", "api-calls", 99.0) == 100.0
+    assert books.reset_of("user-123", "api-calls", 100.0) is None
+    assert books.reset_of("user-124", "api-calls", 99.0) is None
+
+
+def test_so_many_resets_are_remembered_the_newest_ones(books):
+    for number in range(RESETS + 1):
+        books.learn_reset(f"user-{number}", "api-calls", 100.0)
+    assert books.reset_of("user-0", "api-calls", 1.0) is None
+    assert books.reset_of("user-1", "api-calls", 1.0) == 100.0
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("delta"), st.integers(1, 50)),
+        st.tuples(st.just("set"), st.integers(0, 500)),
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 2.0])),
+        st.tuples(st.just("end"), st.integers(1, 4), st.booleans()),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS, st.integers(0, 100))
+def test_it_says_what_a_list_of_everything_would_say(steps, used):
+    clock = Clock()
+    books = Uncounted(clock)
+    waiting, ended = [], []
+    for number, step in enumerate(steps, 1):
+        if step[0] == "wait":
+            clock.now += step[1]
+        elif step[0] == "end":
+            # what goes in one report: one SET, or DELTAs in a row
+            report = []
+            while waiting and len(report) < step[1] and waiting[0][1] == (report or waiting)[0][1]:
+                report.append(waiting.pop(0))
+                if report[0][1] is SET:
+                    break
+            if report:
+                value = sum(each[2] for each in report)
+                books.end(KEY, report[-1][0], report[0][1], value, counted=step[2])
+                if step[2]:
+                    ended.append((clock.now, report[0][1], value))
+        else:
+            behaviour = DELTA if step[0] == "delta" else SET
+            books.add(KEY, number, behaviour, step[1])
+            waiting.append((number, behaviour, step[1]))
+    for since in {0.0, clock.now - 1.0, clock.now}:
+        total = used
+        for behaviour, value in [
+            *((behaviour, value) for at, behaviour, value in ended if at > since),
+            *((behaviour, value) for _, behaviour, value in waiting),
+        ]:
+            total = value if behaviour is SET else total + value
+        assert off(books, since, used) == total - used
