@@ -117,19 +117,7 @@ class MemoryJournal:
             taken = pending[:through]
             if run.key in self._flying or not _same(run, taken):
                 continue
-            report = Report(
-                id=secrets.token_hex(8),
-                key=run.key,
-                behaviour=run.behaviour,
-                value=run.value,
-                records=run.records,
-                state=State.IN_FLIGHT,
-                first_at=run.first_at,
-                last_at=run.last_at,
-                claimed_at=now,
-                reset_at=run.reset_at,
-                owner=owner.id,
-            )
+            report = Report.claimed(secrets.token_hex(8), run, owner.id, now)
             del pending[:through]
             if not pending:
                 del self._pending[run.key]

@@ -172,6 +172,30 @@ class Report:
     reset_at: float | None = None
     owner: str = ""
 
+    @classmethod
+    def claimed(cls, id: str, run: Run, owner: str, now: float) -> Report:
+        """A run that is put in flight.
+
+        Args:
+            id: Unlike any other.
+            run: The records.
+            owner: Who claims them.
+            now: Seconds since 1970.
+        """
+        return cls(
+            id=id,
+            key=run.key,
+            behaviour=run.behaviour,
+            value=run.value,
+            records=run.records,
+            state=State.IN_FLIGHT,
+            first_at=run.first_at,
+            last_at=run.last_at,
+            claimed_at=now,
+            reset_at=run.reset_at,
+            owner=owner,
+        )
+
     @property
     def customer_id(self) -> str:
         """Your own id of the customer."""

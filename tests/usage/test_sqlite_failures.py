@@ -1,11 +1,8 @@
 """What a SqliteJournal does when disks, files, processes and callers fail."""
 
 import asyncio
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,37 +21,7 @@ from tests.usage.pieces import (
     report_in,
     stands,
 )
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "usage.db"
-
-
-@pytest.fixture
-async def journal(path):
-    journal = SqliteJournal(path)
-    await journal.open(SCOPE)
-    yield journal
-    await journal.close()
-
-
-def python(program, *args, **options):
-    """A process that runs a program."""
-    command = [sys.executable, "-c", program, *map(str, args)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, stdout=subprocess.PIPE, text=True, **options
-    )
-
-
-PROLOGUE = """
-import asyncio, os, sys
-from kelviq_async.usage import SqliteJournal
-from tests.usage.pieces import *
-path = sys.argv[1]
-"""
+from tests.usage.sqlite_file import PROLOGUE, python
 
 
 async def inside(journal, work):

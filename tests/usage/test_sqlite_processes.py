@@ -1,12 +1,8 @@
 """A SqliteJournal among processes, forks, event loops and impatient callers."""
 
 import asyncio
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,37 +14,7 @@ from tests.usage.pieces import (
     record,
     stands,
 )
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "usage.db"
-
-
-@pytest.fixture
-async def journal(path):
-    journal = SqliteJournal(path)
-    await journal.open(SCOPE)
-    yield journal
-    await journal.close()
-
-
-def python(program, *args, **options):
-    """A process that runs a program."""
-    command = [sys.executable, "-c", program, *map(str, args)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, stdout=subprocess.PIPE, text=True, **options
-    )
-
-
-PROLOGUE = """
-import asyncio, os, sys
-from kelviq_async.usage import SqliteJournal
-from tests.usage.pieces import *
-path = sys.argv[1]
-"""
+from tests.usage.sqlite_file import PROLOGUE, python
 
 
 def test_processes_killed_at_any_moment_lose_nothing_they_were_promised(path):

@@ -83,19 +83,7 @@ def _claim(books: Books, run: Run, owner: Owner, now: float) -> Report | None:
     )
     if (count, first, last) != (run.records, run.first, run.last) or (high << 32) + low != run.value:
         return None
-    made = Report(
-        id=secrets.token_hex(8),
-        key=run.key,
-        behaviour=run.behaviour,
-        value=run.value,
-        records=run.records,
-        state=State.IN_FLIGHT,
-        first_at=run.first_at,
-        last_at=run.last_at,
-        claimed_at=now,
-        reset_at=run.reset_at,
-        owner=owner.id,
-    )
+    made = Report.claimed(secrets.token_hex(8), run, owner.id, now)
     it = books.connection.execute(
         """
         INSERT INTO reports (id, key, behaviour, value, records, last, state, first_at, last_at,
