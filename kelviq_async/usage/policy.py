@@ -49,7 +49,7 @@ class UsagePolicy:
         observer: Told what happens, or None.
     """
 
-    window: float = 1.0
+    window: float = 2.0
     max_records: int = 10_000
     max_units: int = LARGEST
     concurrency: int = 8

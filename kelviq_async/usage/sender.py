@@ -408,10 +408,12 @@ class Sender:
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     return ledger
-                with contextlib.suppress(TimeoutError):
-                    # nobody tells us when another process is done
+                try:
                     async with asyncio.timeout(LOOK if left is None else min(LOOK, left)):
                         await turned.wait()
+                except TimeoutError:
+                    # nobody tells us when another process is done with a key
+                    self.nudge()
         finally:
             self._hurry -= 1
 

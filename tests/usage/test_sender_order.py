@@ -293,3 +293,18 @@ async def test_a_record_shortly_before_the_reset_does_not_wait_for_its_window(wo
         await kelviq.usage.record("cust-0", "calls")
         await stands(kelviq, delivered=1)
         assert (await kelviq.usage.ledger()).late == 0
+
+
+async def test_a_flush_goes_on_as_soon_as_another_process_is_done_with_a_key(world):
+    journal = MemoryJournal()
+    async with client(world, journal, window=60) as first, client(world, journal, window=60) as second:
+        world.faults.add("ReportUsage", "latency", latency=0.5, times=1)
+        await first.usage.record("cust-0", "calls", 1)
+        await second.usage.ledger()
+        sending = asyncio.create_task(first.usage.flush(LONG))
+        await stands(second, in_flight=1)
+        await second.usage.record("cust-0", "calls", 2)
+        first.recorder._sender._claims = False  # it is about to close
+        # well before the second would look by itself
+        assert (await second.usage.flush(3)).delivered == 2
+        await sending
