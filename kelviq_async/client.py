@@ -144,6 +144,8 @@ class Kelviq(Areas):
     ) -> None:
         if cache is not None and not isinstance(cache, CachePolicy):
             raise ConfigError("cache must be a CachePolicy, or None to keep nothing")
+        if store is not None and (isinstance(store, type) or not callable(getattr(store, "subscribe", None))):
+            raise ConfigError("store must be a Store, such as RedisStore(url), or None")
         config = Config.resolve(
             server_key=server_key,
             client_key=client_key,
@@ -226,6 +228,11 @@ class Kelviq(Areas):
     def entitlement_cache(self) -> Keeper | None:
         """What is kept of entitlements; for the entitlements namespace."""
         return self._runtime.cache if self._options.cache else None
+
+    @property
+    def shared_cache(self) -> Keeper | None:
+        """What all views share, also those that ask past it; for what ends an entry."""
+        return self._runtime.cache
 
     @property
     def recorder(self) -> Recording | None:

@@ -151,7 +151,7 @@ class ConnectionLost(KelviqError, ConnectionError):
 class TimedOut(KelviqError, TimeoutError):
     """Time ran out. ``failure`` tells whether anything had been sent."""
 
-    failure = FailureClass.AMBIGUOUS
+    failure: FailureClass | None = FailureClass.AMBIGUOUS
 
 
 class UnreadableAnswer(KelviqError):

@@ -63,6 +63,9 @@ class Stream(Generic[T]):
     def _took(self) -> None:
         """Results have been taken."""
 
+    def go_on(self) -> None:
+        """Work on, although the wait for results was broken off: it will be taken up again."""
+
     def __aiter__(self) -> Self:
         """Itself."""
         return self
@@ -122,7 +125,7 @@ class _Work(Generic[S, T]):
         self.results: deque[T] = deque()
         self.early: dict[int, T] = {}
         self.emitted = self.pulled = 0
-        self.exhausted = self.stopped = self.pulling = False
+        self.exhausted = self.stopped = self.pulling = self.deserted = False
         self.error: Exception | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.fresh: asyncio.Task[None] | None = None
@@ -188,7 +191,7 @@ class _Work(Generic[S, T]):
 
     def is_full(self) -> bool:
         """Whether as many items are out as may be: their results are not known, or not taken."""
-        return self.pulled - self.emitted + len(self.results) >= self.window
+        return self.deserted or self.pulled - self.emitted + len(self.results) >= self.window
 
     async def pull(self) -> Any:
         """The next item, as soon as there is room for its result."""
@@ -220,12 +223,24 @@ class _Work(Generic[S, T]):
         """Wait for a result, or for the end."""
         if self.loop is None:
             self.start()
-        while not self.results and self.tasks:
-            self.arrival.clear()
-            await self.arrival.wait()
+        self.go_on()
+        try:
+            while not self.results and self.tasks:
+                self.arrival.clear()
+                await self.arrival.wait()
+        except asyncio.CancelledError:
+            # whoever waited may be gone for good, and their traceback may keep the stream alive
+            self.deserted = True
+            raise
         if not self.results and self.error is not None:
             error, self.error = self.error, None
             raise error
+
+    def go_on(self) -> None:
+        """Somebody wants results."""
+        if self.deserted:
+            self.deserted = False
+            self.room.set()
 
     async def stop(self, error: Exception | None = None) -> None:
         """Cancel what is under way and wait until it has ended.
@@ -298,6 +313,10 @@ class WorkStream(Stream[T]):
 
     async def _fetch(self) -> None:
         await self._work.arrive()
+
+    def go_on(self) -> None:
+        """Work on, although the wait for results was broken off: it will be taken up again."""
+        self._work.go_on()
 
     def _took(self) -> None:
         # woken for each result, a worker would cost a task switch each

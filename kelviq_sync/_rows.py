@@ -158,6 +158,7 @@ class Rows(Generic[T]):
                 except Exception as error:  # noqa: BLE001  may be a TimeoutError that is not this one's
                     failure = error
         except TimeoutError:
+            self._stream.go_on()
             return
         if failure is not None:
             if self._feeder is not None:

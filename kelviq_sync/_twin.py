@@ -25,7 +25,7 @@ from ._blocking import Blocking
 from ._found import NoTwin, Origin, answer_of, described, origins
 from ._layout import WIDTH, fitted, nested, over, sections, wrapped
 
-PRIVATE: Final = {"track", "carry", "entitlement_cache", "recorder"}
+PRIVATE: Final = {"track", "carry", "entitlement_cache", "recorder", "shared_cache"}
 """Public on the async client for its own parts only."""
 BLOCKING: Final = {
     Origin("kelviq_async.stream", "Source"): Origin("collections.abc", "Iterable"),

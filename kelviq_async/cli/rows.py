@@ -148,6 +148,7 @@ class CsvRows:
 
     def __init__(self, lines: Lines, column: str | None, *, header: bool = True) -> None:
         self.lines = lines
+        self._over = False
         try:
             first = next(self.lines, b"").removeprefix(_BOM)
             if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
@@ -155,7 +156,7 @@ class CsvRows:
             text = _text(first)
             self.delimiter = _delimiter(text)
             # bytes that are no UTF-8 are carried over as they came
-            texts = chain([text], map(_text, self.lines))
+            texts = chain([text], self._texts())
             self._reader: Iterator[list[str]] = csv.reader(texts, delimiter=self.delimiter)
             head = next((cells for cells in self._reader if cells), None)
         except (csv.Error, TooLong) as error:
@@ -168,6 +169,10 @@ class CsvRows:
         self.column: str | None
         self.column, self.chosen = _chosen(self.names, column)
         self._index = self.names.index(self.column)
+
+    def _texts(self) -> Iterator[str]:
+        yield from map(_text, self.lines)
+        self._over = True
 
     def __iter__(self) -> Iterator[Row]:
         """Itself."""
@@ -187,6 +192,10 @@ class CsvRows:
             problem = f"lines {began + 1:,} to {self.lines.number:,} cannot be read: {error}"
             return Row(self.names, [""] * len(self.names), "", self.lines.consumed, problem)
         row = Row(self.names, cells, "", self.lines.consumed)
+        if self._over:  # only a quote that is still open makes the reader ask for what is not there
+            row.problem = f"a quote that opens in line {began + 1:,} never closes"
+            row.cells = [""] * len(self.names)
+            return row
         more = len(cells) - len(self.names)
         if more > 0:
             # nobody can tell which cell is one too many, so nobody knows whose row this is

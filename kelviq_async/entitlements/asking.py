@@ -6,6 +6,8 @@ from typing import Final
 
 from ..errors import Forbidden, KelviqError, NotFound
 
+ABOUT_WHO_IS_GONE: Final = ("not found", "unknown", "archived", "deleted", "exist", "no such")
+"""What a 403 says of a customer who may use nothing any more; any other one may be about us."""
 ABOUT_OUR_KEY: Final = ("key", "permission", "credential", "token", "scope", "authori", "authenti")
 """A 403 with one of these is about us, even if it names customers too."""
 
@@ -21,5 +23,6 @@ def about_customer(error: KelviqError) -> bool:
         return True
     said = f"{error.message} {error.code or ''}".lower()
     if isinstance(error, Forbidden):
-        return "customer" in said and not any(word in said for word in ABOUT_OUR_KEY)
+        about = "customer" in said and any(word in said for word in ABOUT_WHO_IS_GONE)
+        return about and not any(word in said for word in ABOUT_OUR_KEY)
     return "customer" in said or said.startswith("not found")

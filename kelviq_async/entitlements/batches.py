@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Set as AbstractSet
@@ -10,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from ..checks import identifier_problem, invalid
 from ..config import checked_seconds
-from ..errors import FailureClass, InvalidRequest, KelviqError, TimedOut
+from ..errors import InvalidRequest, KelviqError, RateLimited, TimedOut
 from ..stream import Put, Source, Stream, WorkStream
 from .checker import Checker
 from .decisions import Decision, Lookup, Reason
@@ -24,6 +25,12 @@ REMEMBERED_FOR: Final = 60.0
 """... for so many seconds."""
 FAILED_FOR: Final = 5.0
 """Seconds for which a failure speaks for other features of its customer, too: one call is made for all."""
+GIVE_UP: Final = 30.0
+"""Seconds for which everybody was turned away by 429, after which that is the answer."""
+LONGEST_PAUSE: Final = 60.0
+"""Seconds that one answer can make a customer wait for."""
+PAUSE: Final = 1.0
+"""Seconds before asking again about a customer whom Kelviq turned away without saying for how long."""
 
 Progress = Callable[[int], None]
 
@@ -54,8 +61,48 @@ class _Clock:
                 if isinstance(error, KelviqError):  # untested here: one call's own time, shorter than ours
                     raise
         late = TimedOut("the batch's deadline is over")
-        late.failure = FailureClass.NEVER_SENT
+        late.failure = None  # it says nothing about Kelviq, so no stale grant or policy stands in for it
         raise late
+
+
+class _Patience:
+    """Whom Kelviq turns away by 429 is asked about again, by fewer at once, as long as others get through."""
+
+    def __init__(self) -> None:
+        self._limit = math.inf
+        self._under_way = 0
+        self._room = asyncio.Event()
+        self._answered: float | None = None
+
+    async def asked(self, ask: Callable[[], Any]) -> Any:
+        """What Kelviq answers.
+
+        Raises:
+            RateLimited: It has turned everybody away for ``GIVE_UP`` seconds.
+        """
+        if self._answered is None:
+            self._answered = time.monotonic()
+        while True:
+            while self._under_way >= self._limit:
+                self._room.clear()
+                await self._room.wait()
+            self._under_way += 1
+            try:
+                found = await ask()
+            except RateLimited as error:
+                self._limit = max(1.0, min(self._limit, self._under_way) / 2)
+                if time.monotonic() - self._answered >= GIVE_UP:
+                    raise
+                # in here, so that nobody else takes the place meanwhile
+                pause = PAUSE if error.retry_after is None else error.retry_after
+                await asyncio.sleep(min(pause, LONGEST_PAUSE))
+            else:
+                self._answered = time.monotonic()
+                self._limit += 1 / self._limit
+                return found
+            finally:
+                self._under_way -= 1
+                self._room.set()
 
 
 class _Failures:
@@ -102,8 +149,8 @@ def checked_many(  # noqa: C901  two steps that share what they remember
 ) -> Stream[Decision]:
     """See ``EntitlementChecks.check_many``."""
     clock, done = _Clock(deadline), [0]
-    answers: OrderedDict[str, tuple[Entitlements | None, float]] = OrderedDict()
-    failures = _Failures()
+    answers: OrderedDict[str, tuple[Entitlements | None, float, int]] = OrderedDict()
+    failures, patience = _Failures(), _Patience()
     waiting: dict[str, list[tuple[int, str]]] = {}
 
     async def job(index: int, pair: Any, put: Put[Decision]) -> None:
@@ -115,13 +162,14 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             return
         known = asker.known(customer_id)
         try:
-            decision = asker.remembered(customer_id, feature_id, known)
+            decision = asker.remembered(customer_id, feature_id, known, due=False)
         except KelviqError as error:  # untested: memory lets no odd verdict pass, but none may end a batch
             decision = _failed(customer_id, feature_id, error)
         if decision is not None:
             put(index, decision)
-        elif customer_id in answers and time.monotonic() - answers[customer_id][1] < REMEMBERED_FOR:
-            put(index, _decided(asker, customer_id, feature_id, answers[customer_id][0]))
+        elif customer_id in answers and _is_good(answers[customer_id], asker):
+            found, asked, _ = answers[customer_id]
+            put(index, _decided(asker, customer_id, feature_id, found, asked))
         elif (failure := failures.speaking_for(customer_id, feature_id)) is not None:
             put(index, _without(asker, customer_id, feature_id, failure))
         elif customer_id in waiting:
@@ -137,7 +185,8 @@ def checked_many(  # noqa: C901  two steps that share what they remember
                 _share(asker, customer_id, waiting, put)
             if customer_id not in waiting:
                 return
-            found = await clock.within(lambda: asker.asked(customer_id))
+            asked, changes = time.monotonic(), asker.changes()
+            found = await clock.within(lambda: patience.asked(lambda: asker.asked(customer_id)))
         except KelviqError as error:
             asked_for = waiting.pop(customer_id)
             failures.note(customer_id, error, {feature for _, feature in asked_for})
@@ -145,7 +194,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
                 put(number, _without(asker, customer_id, feature, error))
             return
         if asker.cache is None:  # the cache knows better, and of invalidations too
-            answers[customer_id] = (found, time.monotonic())
+            answers[customer_id] = (found, asked, changes)
             if len(answers) > REMEMBERED:
                 answers.popitem(last=False)
         for number, feature in waiting.pop(customer_id):
@@ -171,22 +220,22 @@ def looked_up_many(
     on_progress: Progress | None,
 ) -> Stream[Lookup]:
     """See ``EntitlementChecks.get_many``."""
-    clock, done = _Clock(deadline), [0]
+    clock, done, patience = _Clock(deadline), [0], _Patience()
     waiting: dict[str, list[int]] = {}
 
     async def job(index: int, customer_id: Any, put: Put[Lookup]) -> None:
         put = _counted(put, done, on_progress)
         problem = identifier_problem(customer_id)
         if problem:
-            put(index, Lookup(str(customer_id), error=invalid("customer_id", problem)))
+            put(index, Lookup(_text(customer_id), error=invalid("customer_id", problem)))
         elif customer_id in waiting:
             waiting[customer_id].append(index)
         else:
             waiting[customer_id] = [index]
             try:
-                lookup = Lookup(
-                    customer_id, await clock.within(lambda: asker.client.entitlements.get(customer_id))
-                )
+                get = asker.client.entitlements.get
+                found = await clock.within(lambda: patience.asked(lambda: get(customer_id)))
+                lookup = Lookup(customer_id, found)
             except KelviqError as error:
                 lookup = Lookup(customer_id, error=error)
             for number in waiting.pop(customer_id):
@@ -207,7 +256,7 @@ def _share(
     rest = []
     for number, feature in waiting.pop(customer_id):
         try:
-            decision = asker.remembered(customer_id, feature, asker.known(customer_id))
+            decision = asker.remembered(customer_id, feature, asker.known(customer_id), due=False)
         except KelviqError as error:  # untested, as above
             decision = _failed(customer_id, feature, error)
         if decision is None:
@@ -218,9 +267,21 @@ def _share(
         waiting[customer_id] = rest
 
 
-def _decided(asker: Checker, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
+def _is_good(answer: tuple[Any, float, int], asker: Checker) -> bool:
+    """Whether an answer of this batch is neither old nor perhaps invalidated meanwhile."""
+    _, asked, changes = answer
+    return time.monotonic() - asked < REMEMBERED_FOR and changes == asker.changes()
+
+
+def _decided(
+    asker: Checker,
+    customer_id: str,
+    feature_id: str,
+    found: Entitlements | None,
+    asked: float | None = None,
+) -> Decision:
     try:
-        return asker.decided(customer_id, feature_id, found)
+        return asker.decided(customer_id, feature_id, found, asked)
     except KelviqError as error:
         return _failed(customer_id, feature_id, error)
 
@@ -252,4 +313,11 @@ def _pair(pair: Any) -> tuple[str, str]:
 def _shown(pair: Any) -> tuple[str, str]:
     """A malformed pair as text, so that its decision can be told from the others."""
     parts = list(pair) if isinstance(pair, tuple | list) else [pair]
-    return str(parts[0]) if parts else "", str(parts[1]) if len(parts) > 1 else ""
+    return _text(parts[0]) if parts else "", _text(parts[1]) if len(parts) > 1 else ""
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  a number of 5,000 digits has no text, and what a user's object does nobody knows
+        return f"<{type(value).__name__}>"

@@ -20,6 +20,9 @@ logger = logging.getLogger("kelviq_async")
 REMEMBERED: Final = 50_000
 """Subscriptions whose customer is remembered, since a change of one names no customer."""
 
+CONCERNING_MANY: Final = frozenset({"CreateRefund", "PublishPlan"})
+"""Writes that may change what customers have, and name none of them."""
+
 COUNTING: Final = frozenset({"ReportUsage", "ReportEvent"})
 """Writes that change counters and no grants: dropping answers for them would keep nothing at all."""
 
@@ -39,7 +42,9 @@ class EntitlementCache:
         """Keeps the answer of a call under way out; set by who builds the layers."""
         if fleet is not None:
             # looked up when it is called: who builds the layers sets it later
-            fleet.outdate = lambda customer_id: self.outdate(customer_id)  # noqa: PLW0108
+            fleet.outdate = self._outdate
+        self.changes = 0
+        """How often something was invalidated, here or by another process."""
         self._customers: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -60,9 +65,10 @@ class EntitlementCache:
         return known.answer(key) if known is not None and known.start > since else None
 
     def keep(self, request: Request[Any], key: str, answer: Any, start: float) -> None:
-        """Keep an answer."""
+        """Keep an answer, unless a newer one has come from another process meanwhile."""
         del request
-        self.memory.keep(key, answer, start)
+        if self._is_news(key, start):
+            self.memory.keep(key, answer, start)
         if self.fleet is not None:
             self.fleet.keep(key, answer, start)
 
@@ -70,9 +76,14 @@ class EntitlementCache:
         """Kelviq's word that it does not know the customer ends whatever was granted."""
         del request
         if about_customer(error):
-            self.memory.keep(key, None, start)
+            if self._is_news(key, start):
+                self.memory.keep(key, None, start)
             if self.fleet is not None:
                 self.fleet.keep(key, None, start)
+
+    def _is_news(self, key: str, start: float) -> bool:
+        known = self.memory.get(key)
+        return known is None or known.start <= start
 
     async def shared(self, customer_id: str) -> Known | None:
         """What another process has fetched, where that is newer than what is known here.
@@ -93,6 +104,9 @@ class EntitlementCache:
         if name in COUNTING or request.operation.host == "edge":
             return
         self.learn(request, answer)
+        if name in CONCERNING_MANY:
+            await self.invalidate_all()
+            return
         customer_id = getattr(request, "customer_id", None) or getattr(answer, "customer_id", None)
         subscription_id = getattr(request, "subscription_id", None)
         if not isinstance(customer_id, str) and isinstance(subscription_id, str):
@@ -149,16 +163,20 @@ class EntitlementCache:
         if self.fleet is not None:
             await self.fleet.aclose()
 
+    def _outdate(self, customer_id: str | None) -> None:
+        self.changes += 1
+        self.outdate(customer_id)
+
     async def invalidate(self, customer_id: str) -> None:
         """Forget a customer at once, also if somebody is asking about them right now."""
-        self.outdate(customer_id)
+        self._outdate(customer_id)
         self.memory.forget(customer_id)
         if self.fleet is not None:
             await self.fleet.invalidate(customer_id)
 
     async def invalidate_all(self) -> None:
         """Forget everybody."""
-        self.outdate(None)
+        self._outdate(None)
         self.memory.clear()
         if self.fleet is not None:
             await self.fleet.invalidate_all()

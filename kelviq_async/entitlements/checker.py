@@ -7,7 +7,7 @@ from typing import Any
 
 from ..api.entitlements import GetEntitlements
 from ..checks import identifier_problem, invalid
-from ..errors import Forbidden, KelviqError, NotFound
+from ..errors import ClientClosed, Forbidden, KelviqError, NotFound
 from .asking import about_customer
 from .cache import EntitlementCache
 from .decisions import Decision, Reason, Source, decide
@@ -22,25 +22,40 @@ class Checker:
     Args:
         client: What to ask with.
         cache: What is kept, or None.
+        beside: What others keep, where this one keeps nothing: its policy holds, and its
+            invalidations count.
     """
 
-    def __init__(self, client: Any, cache: EntitlementCache | None) -> None:
+    def __init__(
+        self, client: Any, cache: EntitlementCache | None, beside: EntitlementCache | None = None
+    ) -> None:
         self.client = client
         self.cache = cache
+        self.beside = cache or beside
         self.recorded: Recorded | None = None if client.recorder is None else client.recorder.uncounted
 
     def known(self, customer_id: str) -> Known | None:
         """What is known of a customer, however old."""
         return None if self.cache is None else self.cache.memory.get(customer_id)
 
-    def remembered(self, customer_id: str, feature_id: str, known: Known | None) -> Decision | None:
-        """The decision that can be made without asking; where it is due, somebody asks behind the scenes."""
+    def remembered(
+        self, customer_id: str, feature_id: str, known: Known | None, *, due: bool = True
+    ) -> Decision | None:
+        """The decision that can be made without asking.
+
+        Args:
+            customer_id: Your own id of the customer.
+            feature_id: Your short name of the feature.
+            known: What is known of the customer.
+            due: Whether what is due may serve while somebody asks behind the scenes; not in a batch,
+                which would have all its customers asked about at once.
+        """
         cache = self.cache
         if known is None or cache is None:
             return None
         memory = cache.memory
         if not memory.is_fresh(known, feature_id):
-            if not memory.may_revalidate(known, feature_id):
+            if not due or not memory.may_revalidate(known, feature_id):
                 return None
             cache.refresh(known, lambda: self._renewed(customer_id))
         return self.recalled(customer_id, feature_id, known)
@@ -97,9 +112,17 @@ class Checker:
                 self.recorded.learn_reset(customer_id, feature_id, entitlement.reset_at.timestamp())
         return found
 
-    def decided(self, customer_id: str, feature_id: str, found: Entitlements | None) -> Decision:
-        """The decision that follows from an answer that just came."""
-        return decide(customer_id, feature_id, found)
+    def decided(
+        self, customer_id: str, feature_id: str, found: Entitlements | None, asked: float | None = None
+    ) -> Decision:
+        """The decision that follows from an answer that just came, or was asked for at a moment."""
+        if asked is None:
+            return decide(customer_id, feature_id, found)
+        return decide(customer_id, feature_id, found, source=Source.MEMORY, age=time.monotonic() - asked)
+
+    def changes(self) -> int:
+        """How often something was invalidated so far."""
+        return 0 if self.beside is None else self.beside.changes
 
     def without_answer(self, customer_id: str, feature_id: str, error: KelviqError) -> Decision:
         """The decision where Kelviq cannot be asked: a grant that is not too old, or the feature's policy.
@@ -107,12 +130,11 @@ class Checker:
         Raises:
             KelviqError: The failure itself, where neither helps.
         """
-        cache = self.cache
-        if cache is None or error.failure is None:
+        if self.beside is None or error.failure is None or isinstance(error, ClientClosed):
             raise error
-        memory = cache.memory
+        memory = self.beside.memory
         # looked up now: an invalidation while we asked has taken the old answer away
-        known = memory.get(customer_id)
+        known = self.known(customer_id)
         if known is not None and memory.may_serve_stale(known, feature_id):
             found = self.read(customer_id, known)
             return decide(customer_id, feature_id, found, source=Source.STALE, age=memory.age(known))

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ..api.entitlements import CustomerEntitlements
+from ..checks import identifier_problem
 from .compact import Shape, Shapes, earliest_reset, put_together
 from .policy import CachePolicy
 from .recorded import Uncounted
 from .verdicts import Entitlements
 
 _NEVER: Final = float("inf")
+_UNFIT: Final = frozenset({"", ".", ".."})
 
 
 class Known:
@@ -87,17 +89,26 @@ def _peeking(
     def peek(customer_id: str, feature_id: str) -> bool | None:
         try:
             known = kept[customer_id]
+            verdict = known.verdicts.get(feature_id, known.absent)
         except (KeyError, TypeError):
             return None
-        verdict = known.verdicts.get(feature_id, known.absent)
         if verdict:
             until = known.granted_until
             if special and feature_id in special:
                 until = min(known.start + policy.fresh_for(feature_id), known.reset)
             return True if clock() < until else None
-        return False if verdict is False and clock() < known.denied_until else None
+        if verdict is not False or clock() >= known.denied_until:
+            return None
+        if feature_id in known.verdicts or _is_plain(feature_id) or not identifier_problem(feature_id):
+            return False
+        return None  # it can be no id: who asks further is told
 
     return peek
+
+
+def _is_plain(feature_id: object) -> bool:
+    """Whether a text is an id for sure; a quick look, for what is asked all the time."""
+    return type(feature_id) is str and feature_id.isprintable() and feature_id not in _UNFIT
 
 
 class Memory:

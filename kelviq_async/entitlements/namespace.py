@@ -30,6 +30,7 @@ class EntitlementChecks(api.Entitlements):
     def __init__(self, client: Any) -> None:
         super().__init__(client)
         cache: EntitlementCache | None = client.entitlement_cache
+        self._shared: EntitlementCache | None = client.shared_cache  # also of a view that asks past it
         self._checker = Checker(client, cache)
         self._peek: Callable[[str, str], bool | None] = _nothing_known if cache is None else cache.memory.peek
         self.__dict__["peek"] = self._peek  # without the method around it
@@ -186,13 +187,16 @@ class EntitlementChecks(api.Entitlements):
         Args:
             customer_id: Your own id of the customer.
         """
-        if self._checker.cache is not None:
-            await self._checker.cache.invalidate(customer_id)
+        problem = identifier_problem(customer_id)
+        if problem:
+            raise invalid("customer_id", problem)
+        if self._shared is not None:
+            await self._shared.invalidate(customer_id)
 
     async def invalidate_all(self) -> None:
         """Forget what is known of everybody."""
-        if self._checker.cache is not None:
-            await self._checker.cache.invalidate_all()
+        if self._shared is not None:
+            await self._shared.invalidate_all()
 
     def check_many(
         self,
@@ -259,4 +263,6 @@ class EntitlementChecks(api.Entitlements):
         )
 
     def _batch(self, *, warm: bool) -> Checker:
-        return self._checker if warm else Checker(self._client.with_options(cache=False), None)
+        if warm:
+            return self._checker
+        return Checker(self._client.with_options(cache=False), None, self._shared)

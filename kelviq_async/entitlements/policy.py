@@ -16,7 +16,7 @@ Unknown = Literal["raise", "deny", "allow"]
 
 def _check_seconds(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
+    if not number or not 0 <= value < math.inf:  # type: ignore[operator]
         raise ConfigError(f"{name} must be a finite number of seconds, and not negative")
 
 
@@ -41,7 +41,7 @@ class FeaturePolicy:
                 _check_seconds(f"feature policy: {name}", getattr(self, name))
         if self.fresh is not None and self.max_stale is not None and self.max_stale < self.fresh:
             raise ConfigError("feature policy: max_stale must not be below fresh")
-        if self.unknown not in {"raise", "deny", "allow"}:
+        if self.unknown not in ("raise", "deny", "allow"):
             raise ConfigError('feature policy: unknown must be "raise", "deny" or "allow"')
 
 
@@ -73,6 +73,8 @@ class CachePolicy:
             raise ConfigError("cache policy: max_stale must not be below fresh")
         if type(self.max_customers) is not int or self.max_customers < 1:
             raise ConfigError("cache policy: max_customers must be a whole number of at least 1")
+        if not isinstance(self.features, Mapping):
+            raise ConfigError("cache policy: features must be a mapping of feature ids to FeaturePolicy")
         for feature_id, policy in self.features.items():
             problem = identifier_problem(feature_id)
             if problem:

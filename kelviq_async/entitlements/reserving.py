@@ -67,13 +67,15 @@ async def reserved(
     if problem is not None:
         raise NotEntitled(problem)
     recorded.hold(customer_id, feature_id, units)
+    held = units
     try:
         reservation = Reservation(customer_id, feature_id, units)
         yield reservation
         if reservation.used:
-            await usage.record(customer_id, feature_id, reservation.used)
+            await usage._record_held(customer_id, feature_id, reservation.used)  # noqa: SLF001  the other half of this
+            held -= reservation.used
     finally:
-        recorded.hold(customer_id, feature_id, -units)
+        recorded.hold(customer_id, feature_id, -held)
 
 
 def short_of(decision: Decision, units: int) -> str | None:

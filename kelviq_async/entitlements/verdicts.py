@@ -45,7 +45,10 @@ class Entitlement:
     def unlimited(self) -> bool:
         """Whether an entry that grants a meter sets no limit."""
         return self.feature_type == FeatureType.METER and any(
-            item.has_access is True and item.usage_limit is None and not _unreadable(item, "usage_limit")
+            item.has_access is True
+            and item.usage_limit is None
+            and not _unreadable(item, "usage_limit")
+            and not _unnamed_limit(item)
             for item in self.items
         )
 
@@ -97,6 +100,11 @@ def _unreadable(item: EntitlementEntry, name: str) -> bool:
     """Whether Kelviq did send a value, and nobody can tell which."""
     kept = kept_of(item).get(name)
     return getattr(item, name) is None and kept is not None and kept.raw is not None
+
+
+def _unnamed_limit(item: EntitlementEntry) -> bool:
+    """Whether it says what is left of a limit and leaves the limit itself out, which is no null."""
+    return item.remaining is not None and "usage_limit" not in kept_of(item)
 
 
 def _total(items: Iterable[EntitlementEntry], name: str) -> int | None:

@@ -62,9 +62,10 @@ class Keeper(Protocol):
 class Flight:
     """A call under way, and those who wait for it."""
 
-    __slots__ = ("landed", "outdated")
+    __slots__ = ("landed", "options", "outdated")
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
+        self.options = options
         self.landed: asyncio.Future[Any] | None = None
         self.outdated = False
 
@@ -91,16 +92,21 @@ class CacheSend:
         Raises:
             KelviqError: What the layers inside raise.
         """
-        if not options.cache:
-            return await self._inner(request, options)
-        key = self._keeper.key(request)
+        # who asks past the cache may still write, and what that changes must be forgotten
+        key = self._keeper.key(request) if options.cache else None
         if key is None:
             return await self._uncached(request, options)
         clock = asyncio.get_running_loop().time
         deadline = None if options.timeout is None else clock() + options.timeout
         since = self._keeper.clock()
         while (flight := self._flights.get(key)) is not None:
-            answer = await self._joined(flight, deadline)
+            try:
+                answer = await self._joined(flight, deadline)
+            except KelviqError as error:
+                own = flight.options.retry == options.retry and flight.options.timeout == options.timeout
+                if own or error.failure is None or flight.landed is None or not flight.landed.done():
+                    raise
+                continue  # it gave up by its own patience, and not by ours
             if answer is not _LEADERLESS:
                 return answer  # type: ignore[no-any-return]
         return await self._led(request, options, key, since)
@@ -113,7 +119,7 @@ class CacheSend:
                 flight.outdated = True
 
     async def _led(self, request: Request[R], options: Options, key: str, since: float) -> R:
-        flight = self._flights[key] = Flight()
+        flight = self._flights[key] = Flight(options)
         start = since
         result: Any = _LEADERLESS
         failure: KelviqError | None = None

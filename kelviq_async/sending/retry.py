@@ -133,6 +133,8 @@ class RetrySend:
                     self._pauses.note(host, error.retry_after, clock())
                 policy = options.retry
                 delay = policy(request, attempt, error) if policy and may_repeat(request, error) else None
+                if isinstance(error, RateLimited) and error.retry_after is None and delay and delay > 0:
+                    self._pauses.note(host, delay, clock())  # who was not told how long waits with the others
                 if delay is None or (deadline is not None and clock() + delay >= deadline):
                     self._give_up(request, error)
                     raise

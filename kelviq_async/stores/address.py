@@ -30,7 +30,8 @@ def checked_url(url: object) -> str:
     if parts is None or parts.fragment or parts.scheme not in {"redis", "rediss", "unix"}:
         raise ConfigError(problem)
     local = parts.scheme == "unix"
-    sound = parts.path if local else parts.hostname and re.fullmatch(r"(/\d*)?", parts.path, re.ASCII)
+    there = re.fullmatch(r"[^\s]+", parts.hostname or "") and port != 0  # redis-py takes 0 for 6379
+    sound = parts.path if local else there and re.fullmatch(r"(/\d*)?", parts.path, re.ASCII)
     if not sound:
         raise ConfigError(problem)
     for name, value in options:

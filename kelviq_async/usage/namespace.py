@@ -203,10 +203,15 @@ class UsageRecords(api.Usage):
             )
         return recorder
 
-    async def _recorded(self, key: Key, behaviour: UsageBehaviour, value: int) -> Receipt:
+    async def _record_held(self, customer_id: str, feature_id: str, units: int) -> Receipt:
+        """Record units that are held, which ends their hold."""
+        key = _key(customer_id, feature_id, None)
+        return await self._recorded(key, UsageBehaviour.DELTA, units, held=units)
+
+    async def _recorded(self, key: Key, behaviour: UsageBehaviour, value: int, held: int = 0) -> Receipt:
         recorder = self._recorder()
         reset_at = recorder.uncounted.reset_of(key.customer_id, key.feature_id, recorder.period())
-        return await recorder.record(key, behaviour, value, reset_at)
+        return await recorder.record(key, behaviour, value, reset_at, held)
 
     async def _reports(self, state: State, limit: int) -> list[Report]:
         if type(limit) is not int or limit < 1:

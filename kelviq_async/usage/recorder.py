@@ -226,7 +226,7 @@ class Recorder:
     # Recording
 
     async def record(
-        self, key: Key, behaviour: UsageBehaviour, value: int, reset_at: float | None = None
+        self, key: Key, behaviour: UsageBehaviour, value: int, reset_at: float | None = None, held: int = 0
     ) -> Receipt:
         """Take a record into the journal.
 
@@ -243,10 +243,14 @@ class Recorder:
         number, now = self._number, time.time()
         record = Record(self._id_of(number), key, behaviour, value, now, reset_at)
         self.uncounted.add(key, number, behaviour, value)
+        if held:  # a record takes the place of its hold in one step, so that neither counts twice
+            self.uncounted.hold(key.customer_id, key.feature_id, -held)
         try:
             await self.journal.append((record,))
         except BaseException as error:
             self.uncounted.withdraw(key, behaviour, value)
+            if held:
+                self.uncounted.hold(key.customer_id, key.feature_id, held)
             if not isinstance(error, JournalError) and len(self._abandoned) < ABANDONED:
                 self._abandoned.add(number)  # it may be in the journal nevertheless
             raise

@@ -193,6 +193,7 @@ NO_VERDICT = [
     ((403, {"detail": "You do not have permission to perform this action."}), Forbidden),
     ((403, {"detail": "This API key may not read customer entitlements."}), Forbidden),
     ((403, {"detail": "Customer data needs the scope entitlements:read."}), Forbidden),
+    ((403, {"detail": "Customers cannot be read from this IP address."}), Forbidden),
     ((403, b"<html>customer</html>"), Forbidden),
     ((403, b""), Forbidden),
     ((429, b""), RateLimited),
