@@ -46,7 +46,7 @@ def path_segment(name: str, value: object) -> str:
     problem = identifier_problem(value)
     if problem:
         raise invalid(name, problem)
-    return str(value)
+    return str.__str__(value)  # also of an Enum's member, whose name `str` would make of it
 
 
 def is_identifier(name: str) -> bool:

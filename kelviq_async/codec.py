@@ -19,7 +19,7 @@ import msgspec
 from .compiling import Shapes, slot
 from .errors import CodecError
 from .model import NOTHING, UNSET, Model, OpenEnum, Unset, is_model
-from .spelling import ODD, Spelling, dump_datetime, same, spell, unwrap, wire_name
+from .spelling import ODD, Spelling, dump_datetime, same, spell, text_of, unwrap, wire_name
 
 V = TypeVar("V")
 
@@ -373,7 +373,7 @@ def query_text(each: Field, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return ",".join(query_text(each, entry) for entry in value)
-    return str(value if isinstance(value, str | int) else each.spelling.dump(value))
+    return text_of(value if isinstance(value, str | int) else each.spelling.dump(value))
 
 
 def canonical(data: Any) -> Any:

@@ -290,6 +290,10 @@ BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
 }
 
 
+UNEXPLAINED: Final = "Kelviq gave no reason"
+"""What stands for the message of an answer that has none, such as a proxy's page."""
+
+
 def api_error(status: int, body: Any, *, retry_after: float | None = None) -> ApiError:
     """The exception for an error answer.
 
@@ -303,9 +307,7 @@ def api_error(status: int, body: Any, *, retry_after: float | None = None) -> Ap
     """
     cls = BY_STATUS.get(status) or (ServerError if status >= 500 else ApiError)
     message, code, fields = _explained(body)
-    return cls(
-        message or "Kelviq gave no reason", status=status, code=code, fields=fields, retry_after=retry_after
-    )
+    return cls(message or UNEXPLAINED, status=status, code=code, fields=fields, retry_after=retry_after)
 
 
 def _explained(body: Any) -> tuple[str, str | None, dict[str, list[str]]]:

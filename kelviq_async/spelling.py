@@ -87,6 +87,11 @@ def _exactly(kind: type) -> Load:
     return load
 
 
+def text_of(value: object) -> str:
+    """A text itself: of a member of an Enum that is one, ``str`` would make its name."""
+    return str.__str__(value) if isinstance(value, str) else str(value)
+
+
 def _load_str(raw: Any) -> str:
     if not isinstance(raw, str):
         raise TypeError("text expected")
@@ -218,7 +223,7 @@ def _either(options: list[Spelling]) -> Spelling:
     def dump(value: Any) -> Any:
         if isinstance(value, datetime):
             return dump_datetime(value)
-        return str(value) if isinstance(value, str) else value
+        return text_of(value) if isinstance(value, str) else value
 
     return Spelling(load, dump)
 
@@ -239,7 +244,7 @@ _PLAIN: Final[Mapping[Any, Spelling]] = {
     Any: Spelling(_as_is, _as_is, object),
     dict: Spelling(_exactly(dict), _as_is, dict),
     list: Spelling(_exactly(list), list, list),
-    str: Spelling(_load_str, str, str),
+    str: Spelling(_load_str, text_of, str),
     int: Spelling(_load_int, int, int),
     bool: Spelling(_exactly(bool), _as_is, bool),
     Decimal: Spelling(load_decimal, str),

@@ -78,8 +78,8 @@ def list_(
         Print them as JSON.
     """
     states = _OPEN if state == "open" else (State(state),)
-    if limit < 1:
-        _fail("--limit must be at least 1")
+    if not 1 <= limit < 2**63:
+        _fail("--limit must be at least 1, and a number that a database knows")
 
     async def listed(opened: Journal) -> list[Report]:
         return [report for each in states for report in await opened.reports(each, limit)]
@@ -243,7 +243,8 @@ def _show_ledger(ledger: Ledger, *, as_data: bool) -> None:
     if ledger.late:
         table.add_row("late", f"{ledger.late:,}", "of these: their meter had started anew", style="yellow")
     if ledger.skipped:
-        table.add_row("skipped", f"{ledger.skipped:,}", "pieces that could not be read", style="red")
+        means = "pieces of the journal that a crash left unreadable"
+        table.add_row("skipped", f"{ledger.skipped:,}", means, style="yellow")
     console.print(table, highlight=False)
     if not ledger.balanced:
         console.print("the journal does not add up: please report this", style="bold red")
@@ -256,7 +257,7 @@ def _show_reports(reports: list[Report]) -> None:
     table.add_column("id", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for name in ("customer", "feature"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=12)
     for name in ("units", "records"):
         table.add_column(name, justify="right", no_wrap=True)
     if wide:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from ..api.behaviours import UsageBehaviour
 from ..errors import (
+    UNEXPLAINED,
     ApiError,
     ClientClosed,
     ConfigError,
@@ -65,7 +66,9 @@ def fate_of(behaviour: UsageBehaviour, error: KelviqError, policy: UsagePolicy) 
         return Fate(_ambiguous(behaviour, policy), reason, pause=True, retry_after=wait)
     if isinstance(error, ApiError):
         status = error.status or 0
-        if status in MISPLACED or status < 400:
+        # a page of some proxy says nothing about the records: the address is wrong
+        foreign = status == 404 and not error.fields and error.message == UNEXPLAINED
+        if status in MISPLACED or status < 400 or foreign:
             return Fate(State.PENDING, reason, stop=True)
         return Fate(State.REJECTED, reason)
     if isinstance(error, InvalidRequest):

@@ -204,7 +204,8 @@ class Journal(Protocol):
     async def overtaken(self, report_id: str) -> bool:
         """Whether a record of the same key that was accepted after this report's has been sent since.
 
-        What is in flight, delivered or unresolved counts as sent. What was folded need not be known.
+        What is in flight, delivered or unresolved counts as sent. So does what was delivered and folded.
+        It is asked of reports that may be sent again.
         """
         ...
 

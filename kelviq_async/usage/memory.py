@@ -57,6 +57,7 @@ class MemoryJournal:
         self._folded = dict.fromkeys(State, 0)
         self._over = 0
         self._late = 0
+        self._last_folded: dict[Key, int] = {}
 
     def __repr__(self) -> str:
         """How much it holds."""
@@ -174,9 +175,12 @@ class MemoryJournal:
     async def overtaken(self, report_id: str) -> bool:
         """See ``Journal.overtaken``."""
         report, taken = self._reports.get(report_id, (None, []))
+        if report is None:
+            return False
         sent = {State.IN_FLIGHT, State.DELIVERED, State.UNRESOLVED}
-        return report is not None and any(
-            other.key == report.key and other.state in sent and others[-1].place > taken[-1].place
+        last = taken[-1].place
+        return self._last_folded.get(report.key, 0) > last or any(
+            other.key == report.key and other.state in sent and others[-1].place > last
             for other, others in self._reports.values()
         )
 
@@ -250,6 +254,12 @@ class MemoryJournal:
                 for each in taken:
                     del self._ids[each.record.id]
                 folded += report.records
+                if report.state is State.DELIVERED and taken:
+                    last = max(taken[-1].place, self._last_folded.get(report.key, 0))
+                    self._last_folded[report.key] = last
+        # who is still there may have to know what has come after it
+        there = {report.key for report, _ in self._reports.values()}
+        self._last_folded = {key: last for key, last in self._last_folded.items() if key in there}
         return folded
 
     async def close(self) -> None:

@@ -89,6 +89,8 @@ class UsageRecords(api.Usage):
         """
         key = _key(customer_id, feature_id, resource_id)
         value = _units("delta", delta)
+        if not isinstance(correction, bool):
+            raise invalid("correction", "must be True or False")
         if value <= 0 and not correction:
             raise invalid("delta", "must be at least 1; say correction=True where less is meant")
         return await self._recorded(key, UsageBehaviour.DELTA, value)
@@ -214,8 +216,8 @@ class UsageRecords(api.Usage):
         return await recorder.record(key, behaviour, value, reset_at, held)
 
     async def _reports(self, state: State, limit: int) -> list[Report]:
-        if type(limit) is not int or limit < 1:
-            raise invalid("limit", "must be a whole number of at least 1")
+        if type(limit) is not int or not 1 <= limit <= LARGEST:
+            raise invalid("limit", f"must be a whole number from 1 to {LARGEST}")
         recorder = self._recorder()
         await recorder.ready()
         return [*await recorder.journal.reports(state, limit)]
@@ -230,7 +232,9 @@ def _key(customer_id: object, feature_id: object, resource_id: object) -> Key:
         problem = identifier_problem(resource_id)
         if problem:
             raise invalid("resource_id", problem)
-    return Key(str(customer_id), str(feature_id), None if resource_id is None else str(resource_id))
+    # the text itself: what `str` makes of a member of an Enum is its name
+    customer, feature = str.__str__(customer_id), str.__str__(feature_id)
+    return Key(customer, feature, None if resource_id is None else str.__str__(resource_id))
 
 
 def _units(name: str, value: object) -> int:

@@ -20,22 +20,29 @@ class Watched:
 
     def __init__(self, observer: UsageObserver | None) -> None:
         self.observer = observer
+        self._said = False
 
     def moved(self, state: State, records: int) -> None:
         """See ``UsageObserver.moved``."""
         if self.observer is not None:
             try:
                 self.observer.moved(state, records)
-            except Exception:
-                logger.warning("the usage observer failed", exc_info=True)
+            except Exception as error:  # noqa: BLE001  it is only logged
+                self._failed(error)
 
     def measured(self, ledger: Ledger) -> None:
         """See ``UsageObserver.measured``."""
         if self.observer is not None:
             try:
                 self.observer.measured(ledger)
-            except Exception:
-                logger.warning("the usage observer failed", exc_info=True)
+            except Exception as error:  # noqa: BLE001  likewise
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Say so once: it may fail for every record."""
+        if not self._said:
+            self._said = True
+            logger.warning("the usage observer failed; this is said once", exc_info=error)
 
 
 def say_failed(what: str, error: Exception, failures: int) -> None:

@@ -16,6 +16,8 @@ logger = logging.getLogger("kelviq_async")
 
 LEAST: Final = 0.01
 """Seconds of the shortest pause, so that a policy without pauses does not keep the processor busy."""
+QUIET: Final = 60.0
+"""Seconds between two warnings that sending pauses."""
 LONGEST: Final = 3600.0
 """Seconds of the longest pause that Kelviq can ask for."""
 
@@ -40,7 +42,7 @@ class Pace:
     def __init__(self, policy: UsagePolicy) -> None:
         self._policy = policy
         self._failures = 0
-        self._failed_at = float("-inf")
+        self._failed_at = self._said_at = float("-inf")
         self._resume_at = 0.0
         self._asked_until = 0.0
         self._avoided: dict[Key, _Avoided] = {}
@@ -82,7 +84,9 @@ class Pace:
             self._failures += 1
             self._failed_at = now
             self._resume_at = max(self._resume_at, now + self.backoff(self._failures))
-            level = logging.WARNING if self._failures == 1 else logging.DEBUG
+            loud = self._failures == 1 and now - self._said_at > QUIET
+            self._said_at = now if loud else self._said_at
+            level = logging.WARNING if loud else logging.DEBUG
             logger.log(level, "sending usage pauses and goes on by itself: %s", without_ids(fate.reason))
         if fate.retry_after is not None:
             self._asked_until = max(self._asked_until, now + min(fate.retry_after, LONGEST))

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -77,6 +78,9 @@ class Recorder:
         self._at_exit = False
         self._closed = False
         self._exiting = False
+        # last of all, when no other thread goes on working with the client; a program's own hooks, if
+        # registered later, run before it
+        _at_exit(weakref.WeakMethod(self._exit))
 
     # Its life
 
@@ -101,7 +105,7 @@ class Recorder:
         self._sending = self._loop.create_task(self._sent(sender, self._opening))
         if not self._at_exit:
             self._at_exit = True
-            _before_exit(weakref.WeakMethod(self._exit))
+            _before_exit(weakref.WeakMethod(self._threads_end))
 
     async def _opened(self, sender: Sender) -> None:
         try:
@@ -199,6 +203,27 @@ class Recorder:
             await self.journal.close()
         except Exception as error:  # noqa: BLE001  all that was accepted is in it
             say_failed("the usage journal could not be closed in order", error, 1)
+
+    def _threads_end(self) -> None:
+        """The main thread has ended: send what is pending while threads can still be started.
+
+        Other threads may go on for as long as they like, so that nothing is closed on them; where the loop
+        is over, nobody can.
+        """
+        if self._pid != os.getpid() or self._loop is None or self._sender is None:
+            return
+        process = sys.modules.get("multiprocessing.process")
+        if not self._loop.is_running() or (process and process.parent_process() is not None):
+            self._exit()  # a child of multiprocessing never comes to its atexit hooks
+            return
+        flushing = asyncio.run_coroutine_threadsafe(self._flushed(), self._loop)
+        with contextlib.suppress(Exception):
+            flushing.result(self.policy.shutdown + GRACE)
+
+    async def _flushed(self) -> None:
+        sender, opening = self._sender, self._opening
+        if sender is not None and opening is not None and _succeeded(opening) and sender.stopped_by is None:
+            await sender.flush(self.policy.shutdown, again=False)
 
     def _exit(self) -> None:
         """The interpreter exits, and nobody has closed the client: do it now."""
@@ -306,6 +331,17 @@ async def _lapsed(journal: Journal, owner_id: str) -> None:
     for seen in await journal.owners():
         if seen.owner.id == owner_id:
             await journal.lapse(seen, "its sender's event loop had ended")
+
+
+def _at_exit(method: Callable[[], Callable[[], None] | None]) -> None:
+    """Have a method called by ``atexit``, as long as its object lives."""
+
+    def call() -> None:
+        found = method()
+        if found is not None:
+            found()
+
+    atexit.register(call)
 
 
 def _before_exit(method: Callable[[], Callable[[], None] | None]) -> None:

@@ -241,6 +241,20 @@ async def what_is_meant_to_be_sent_late_forgets_the_reset(connect):
 # Looking
 
 
+async def knows_what_was_overtaken_also_when_it_was_folded(connect):
+    journal, other, sender = connect(), connect(), owner()
+    await journal.open(SCOPE)
+    await other.open(SCOPE)
+    older = await report_in(journal, State.REJECTED, sender)
+    newer = await report_in(journal, State.DELIVERED, sender)
+    last = await report_in(journal, State.REJECTED, sender)
+    assert await other.fold(9e9) == newer.records
+    assert await other.find(newer.id) is None
+    for each in (journal, other):
+        assert await each.overtaken(older.id) is True
+        assert await each.overtaken(last.id) is False
+
+
 async def knows_what_was_overtaken(connect):
     journal, other, sender = connect(), connect(), owner()
     await journal.open(SCOPE)
@@ -339,6 +353,7 @@ ALL = [
     what_is_meant_to_be_sent_late_forgets_the_reset,
     finds_by_either_id,
     knows_what_was_overtaken,
+    knows_what_was_overtaken_also_when_it_was_folded,
     what_was_sent_on_both_sides_of_it_overtook_it,
     lists_reports_the_oldest_first,
 ]

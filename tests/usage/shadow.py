@@ -16,6 +16,7 @@ class Entry:
 
     record: Record
     report: str | None = None
+    counted: bool = False  # and folded
 
 
 @attrs.define
@@ -117,8 +118,10 @@ class Shadow:
         last = order.index(self.accounts[id].ids[-1])
         return any(
             entry.record.key == self.accounts[id].report.key
-            and entry.report in self.accounts
-            and self.accounts[entry.report].report.state in SENT
+            and (
+                entry.counted
+                or (entry.report in self.accounts and self.accounts[entry.report].report.state in SENT)
+            )
             for entry in list(self.entries.values())[last + 1 :]
         )
 
@@ -135,6 +138,7 @@ class Shadow:
                 folded += report.records
                 for entry in account.entries:
                     entry.report = "folded"
+                    entry.counted = report.state is State.DELIVERED
         return folded
 
     def counts(self):

@@ -106,6 +106,13 @@ def test_a_pause_that_was_asked_for_is_kept(error):
     assert fate_of(DELTA, error, HOLD).retry_after == 7
 
 
+def test_a_page_of_some_proxy_is_no_verdict_on_a_record():
+    for body in (None, {}):
+        fate = fate_of(DELTA, api_error(404, body), HOLD)
+        assert (fate.state, fate.stop) == (PENDING, True)
+    assert fate_of(DELTA, api_error(404, {"customerId": ["Unknown."]}), HOLD).state is REJECTED
+
+
 def test_a_reason_says_what_kelviq_said_and_a_log_does_not():
     fate = fate_of(DELTA, api_error(400, {"customerId": ["user-1: not found."]}), HOLD)
     assert fate.reason == "BadRequest 400: customer_id: user-1: not found."

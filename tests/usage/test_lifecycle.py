@@ -358,3 +358,32 @@ async def test_a_fork_while_the_parent_sends(shop, run):
         say(kelviq.usage.flush(20).delivered)
     """)
     assert total(world) == 5
+
+
+async def test_threads_that_go_on_after_the_main_thread_may_record(shop, run):
+    """The interpreter waits for them, and so does the client."""
+    world, _ = shop
+    await run("""
+        kelviq = kelviq_sync.Kelviq(**settings()).open()
+        main = threading.main_thread()
+
+        def work():
+            main.join()
+            for _ in range(20):
+                kelviq.usage.record("cust-0", "calls", 1)
+
+        threading.Thread(target=work).start()
+    """)
+    assert total(world) == 20
+
+
+async def test_a_programs_own_last_act_may_record(shop, run):
+    world, _ = shop
+    await run("""
+        import atexit
+
+        kelviq = kelviq_sync.Kelviq(**settings())
+        kelviq.usage.record("cust-0", "calls", 1)
+        atexit.register(lambda: kelviq.usage.record("cust-0", "calls", 2))
+    """)
+    assert total(world) == 3

@@ -20,7 +20,8 @@ def test_an_observer_is_told(caplog):
         watched.moved(State.DELIVERED, 2)
         watched.measured(Ledger(accepted=2, delivered=2))
         assert (watching.moves, len(watching.ledgers)) == ([("delivered", 2)], 1)
-        assert len(caplog.records) == (2 if failing else 0)
+        # it may fail for every record, and is said to once
+        assert len(caplog.records) == (1 if failing else 0)
 
 
 def test_what_goes_on_failing_is_said_once(caplog):

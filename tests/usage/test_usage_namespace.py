@@ -1,6 +1,7 @@
 """``kelviq.usage`` as users call it: what it refuses, what it answers, and how the unclear is settled."""
 
 import asyncio
+import enum
 from datetime import UTC, datetime
 
 import pytest
@@ -311,3 +312,34 @@ async def test_reports_are_shown_up_to_a_limit(world, kelviq):
     assert (first.feature_id, first.resource_id) == ("calls", None)
     assert first.recorded_at <= first.sent_at
     await until(lambda: not kelviq.recorder._sender._tasks)
+
+
+class Feature(str, enum.Enum):  # noqa: UP042  the kind whose text is not what `str` makes of it
+    CALLS = "calls"
+
+
+async def test_a_member_of_an_enum_is_its_text(world):
+    async with client(world) as kelviq:
+        receipt = await kelviq.usage.record("cust-0", Feature.CALLS, 3)
+        assert (receipt.feature_id, type(receipt.feature_id)) == ("calls", str)
+        await kelviq.usage.flush(LONG)
+        await kelviq.usage.report(4, "cust-0", Feature.CALLS, "DELTA")
+    assert total(world) == 7
+
+
+@pytest.mark.parametrize("limit", [0, -1, 10**30, True, "5", None])
+async def test_a_limit_that_cannot_be(kelviq, limit):
+    with pytest.raises(InvalidRequest, match="limit must be"):
+        await kelviq.usage.unresolved(limit)
+
+
+async def test_a_total_is_not_sent_over_a_newer_one_that_was_folded(world):
+    async with client(world, retain=0.0) as kelviq:
+        world.faults.add("ReportUsage", "status", status=422, times=1)
+        old = await kelviq.usage.set("cust-0", "calls", 5)
+        await kelviq.usage.flush(LONG)
+        await kelviq.usage.set("cust-0", "calls", 9)
+        await kelviq.usage.flush(LONG)
+        assert await kelviq.recorder.journal.fold(2**40) == 1
+        with pytest.raises(InvalidRequest, match="something later was sent"):
+            await kelviq.usage.settle(old.id, "resend")

@@ -45,10 +45,10 @@ class RedisJournal:
     new ones, so that a sender which others took for gone can no longer move what was claimed anew.
     Kelviq itself cannot be fenced; hence what such a sender had in flight becomes unresolved.
 
-    What Redis forgets is lost. It must not throw keys away (``maxmemory-policy noeviction``) and should
-    write an append-only file: with ``appendfsync everysec`` up to a second of accepted usage is lost when
-    its machine stops, with ``always`` none; when only its process ends, none either way. A replica that
-    takes over may lack the last moments too.
+    What Redis forgets is lost, and what was sent meanwhile may be sent again. It must not throw keys away
+    (``maxmemory-policy noeviction``) and should write an append-only file: with ``appendfsync everysec``
+    it goes back by up to a second when its machine stops, with ``always`` not at all; when only its
+    process ends, not at all either way. A replica that takes over may lack the last moments too.
 
     Making one connects to nothing. It serves any number of event loops, each with connections of its own,
     and ``close()`` gives back those of the loop it is called on.

@@ -190,7 +190,9 @@ OVERTAKEN: Final = Script.of(
     """
 local report = load(ARGV[1])
 if not report or report.state == 'pending' then return 0 end
-must(root .. 'sent:' .. report.key, 'zset')
+must(root .. 'sent:' .. report.key, 'zset') must(root .. 'folded', 'hash')
+local folded = tonumber(redis.call('HGET', root .. 'folded', report.key) or '')
+if folded and folded > tonumber(report.last) then return 1 end
 local newest = redis.call('ZRANGE', root .. 'sent:' .. report.key, -1, -1, 'WITHSCORES')
 return newest[2] and tonumber(newest[2]) > tonumber(report.last) and 1 or 0
 """,
@@ -201,7 +203,7 @@ FOLD: Final = Script.of(
     """
 local before, by = unpack(ARGV)
 local answer = root .. 'answer:' .. by
-must(answer, 'string')
+must(answer, 'string') must(root .. 'folded', 'hash')
 local folded = tonumber(redis.call('GET', answer) or '')
 if folded then return folded end
 local reports = {}
@@ -216,11 +218,20 @@ for _, rid in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', before, 'LIMIT',
   if folded > 2000 then break end
 end
 if #reports == 0 then return 0 end
+local open = redis.call('EXISTS', root .. 'rejected', root .. 'unresolved') > 0
+if not open then redis.call('DEL', root .. 'folded') end
 for _, report in ipairs(reports) do
   local hash = root .. 'report:' .. report.id
   local names = redis.call('HGET', hash, 'ids')
   if names then each({'HDEL', ids}, cmsgpack.unpack(names)) end
-  if report.key then redis.call('ZREM', root .. 'sent:' .. report.key, report.id) end
+  if report.key then
+    redis.call('ZREM', root .. 'sent:' .. report.key, report.id)
+    -- an older total that is still open must not be sent again behind its back
+    local last = tonumber(redis.call('HGET', root .. 'folded', report.key) or '') or 0
+    if open and report.state == 'delivered' and tonumber(report.last) > last then
+      redis.call('HSET', root .. 'folded', report.key, report.last)
+    end
+  end
   redis.call('DEL', hash)
   redis.call('ZREM', root .. report.state, report.id)
   redis.call('ZREM', ended, report.id)

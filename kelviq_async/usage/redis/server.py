@@ -66,13 +66,13 @@ async def check_keeping(ask: Callable[..., Awaitable[Any]], durable: Durable) ->
         )
     if aof == "0":
         return (
-            "writes no append-only file: usage accepted since its last snapshot, or all of it, is lost when "
-            "it stops. Set appendonly yes"
+            "writes no append-only file: when it stops, usage accepted since its last snapshot, or all of "
+            "it, is lost, and usage sent since then is sent again. Set appendonly yes"
         )
     if fsync == "no":
         return (
-            "leaves it to its system when its append-only file is written to disk: half a minute of accepted "
-            "usage may be lost when the machine stops. Set appendfsync everysec or always"
+            "leaves it to its system when its append-only file is written to disk: when the machine stops, "
+            "half a minute of usage may be lost or sent again. Set appendfsync everysec or always"
         )
     return None
 

@@ -173,8 +173,12 @@ def overtaken(looks: Looks, id: str) -> bool:
     """See ``Journal.overtaken``."""
     found = looks.one(
         """
-        SELECT 1 FROM reports p JOIN reports other USING (key) WHERE p.id = ? AND other.last > p.last
-        AND other.state IN ('in_flight', 'delivered', 'unresolved')
+        SELECT 1 FROM reports p JOIN keys k USING (key) WHERE p.id = ? AND (
+            k.folded > p.last OR EXISTS (
+                SELECT 1 FROM reports other WHERE other.key = p.key AND other.last > p.last
+                AND other.state IN ('in_flight', 'delivered', 'unresolved')
+            )
+        )
         """,
         id,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import struct
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -211,7 +210,8 @@ def _count_tail(connection: sqlite3.Connection, path: str, timeout: float) -> No
         with closing(connect(path, timeout=timeout)) as second:
             valid = _log_length(second, timeout)
         mark = connection.execute("SELECT tail FROM ledger").fetchone()[0]
-        left_out, seen = (0, mark) if valid is None else tail(f"{path}-wal", valid, mark)
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+        left_out, seen = (0, mark) if valid is None else tail(f"{path}-wal", valid, mark, page)
         if left_out:
             connection.execute("UPDATE ledger SET skipped = skipped + ?, tail = ?", (left_out, seen))
         connection.execute("COMMIT")
@@ -236,7 +236,7 @@ def _log_length(connection: sqlite3.Connection, timeout: float) -> int | None:
         time.sleep(0.002)
 
 
-def tail(path: str, valid: int, mark: str) -> tuple[int, str]:
+def tail(path: str, valid: int, mark: str, page: int) -> tuple[int, str]:
     """How many frames of a write-ahead log are left out, of transactions that had been finished.
 
     What a process wrote last before it was killed has no end, and nobody was told that it was there.
@@ -245,6 +245,7 @@ def tail(path: str, valid: int, mark: str) -> tuple[int, str]:
         path: The log.
         valid: How many frames SQLite takes.
         mark: What was returned when frames were counted last.
+        page: Bytes of a page of the database.
 
     Returns:
         Their number, without those that the mark says were counted, and a new mark.
@@ -255,7 +256,8 @@ def tail(path: str, valid: int, mark: str) -> tuple[int, str]:
             header = log.read(_WAL_HEADER)
             if len(header) < _WAL_HEADER:
                 return 0, mark
-            size = struct.unpack(">I", header[8:12])[0] + _FRAME_HEADER
+            # of a broken header its page size says nothing either: the database's own is the same
+            size = page + _FRAME_HEADER
             # after a broken header none is taken, and the first frame knows better what came with it
             salts = header[16:24] if valid else log.read(_FRAME_HEADER)[8:16]
             known, _, counted = mark.partition(" ")

@@ -45,6 +45,7 @@ CREATE TABLE keys (
     head INTEGER,
     head_at REAL,
     flying INTEGER,
+    folded INTEGER NOT NULL DEFAULT 0,
     UNIQUE (customer, feature, resource)
 );
 CREATE INDEX keys_by_head ON keys (head) WHERE head IS NOT NULL;

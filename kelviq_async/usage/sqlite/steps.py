@@ -238,6 +238,16 @@ def fold(books: Books, before: float, limit: int) -> int:
             if done == room and books.one("SELECT 1 FROM records WHERE report = ?", it):
                 books.run("UPDATE reports SET folded = folded + ? WHERE report = ?", done, it)
                 break
+            if state is State.DELIVERED:
+                # what an open total of the key must know before it is sent again
+                books.run(
+                    """
+                    UPDATE keys SET folded = max(folded, (SELECT last FROM reports WHERE report = ?))
+                    WHERE key = ?
+                    """,
+                    it,
+                    number,
+                )
             books.run("DELETE FROM reports WHERE report = ?", it)
             books.tally[f"folded_{state.value}"] += records
             books.tally["folded_late"] += records if late and state in _LATE else 0

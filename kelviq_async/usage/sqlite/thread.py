@@ -253,7 +253,12 @@ def _settle(loop: asyncio.AbstractEventLoop, calls: list[Call], start: int) -> N
 _STARTED: Final[weakref.WeakSet[Worker[Any]]] = weakref.WeakSet()
 
 
+# One fork at a time: the second would wait for threads that the end of the first has set going again.
+_FORKING = threading.Lock()
+
+
 def _before_fork() -> None:
+    _FORKING.acquire()
     workers = list(_STARTED)
     for worker in workers:
         worker.pause()
@@ -264,9 +269,15 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for worker in list(_STARTED):
         worker.resume()
+    _FORKING.release()
+
+
+def _after_fork_in_child() -> None:
+    _STARTED.clear()
+    _FORKING.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_STARTED.clear
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
     )
