@@ -37,6 +37,11 @@ def identifier_problem(value: object) -> str | None:
     return None
 
 
+def plain_text(value: Any) -> str:
+    """A text itself: of a member of an Enum that is one, ``str`` would make its name."""
+    return str.__str__(value)
+
+
 def path_segment(name: str, value: object) -> str:
     """An id that can stand in a path as one segment.
 
@@ -46,7 +51,7 @@ def path_segment(name: str, value: object) -> str:
     problem = identifier_problem(value)
     if problem:
         raise invalid(name, problem)
-    return str.__str__(value)  # also of an Enum's member, whose name `str` would make of it
+    return plain_text(value)
 
 
 def is_identifier(name: str) -> bool:

@@ -410,3 +410,49 @@ def test_made_without_a_loop_in_any_thread():
         return [item async for item in made[0]]
 
     assert asyncio.run(consume()) == [0, 2, 4]
+
+
+async def test_who_is_cancelled_while_it_waits_has_the_work_stop():
+    source, gate = Counted(), asyncio.Event()
+
+    async def job(index, item, put):
+        await gate.wait()
+        put(index, item)
+
+    async def consume(stream):
+        return [item async for item in stream]
+
+    stream = work(source, job)
+    task = asyncio.create_task(consume(stream))
+    await settled()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:  # its traceback keeps what was iterated over
+        await task
+    gate.set()
+    await settled()
+    assert source.pulled == 3, "what was under way has ended, and nothing else has begun"
+    assert sorted(await stream.chunk()) == [0, 1, 2]
+    await settled()
+    assert source.pulled == 3
+    assert sorted([await anext(stream) for _ in range(30)]) == list(range(3, 33)), "asked again, it goes on"
+    await stream.aclose()
+    del caught
+
+
+async def test_who_is_cancelled_does_not_stop_those_who_go_on():
+    gate = asyncio.Event()
+
+    async def job(index, item, put):
+        await gate.wait()
+        put(index, item)
+
+    async def consume():
+        return [item async for item in stream]
+
+    stream = work(range(50), job)
+    first, second, third = (asyncio.create_task(consume()) for _ in range(3))
+    await settled()
+    first.cancel()
+    await settled()
+    gate.set()
+    assert sorted(await second + await third) == list(range(50))

@@ -157,10 +157,12 @@ class CsvRows:
             self.delimiter = _delimiter(text)
             # bytes that are no UTF-8 are carried over as they came
             texts = chain([text], self._texts())
-            self._reader: Iterator[list[str]] = csv.reader(texts, delimiter=self.delimiter)
+            # strict: a stray quote would otherwise swallow the rows up to the next one
+            self._reader: Iterator[list[str]] = csv.reader(texts, delimiter=self.delimiter, strict=True)
             head = next((cells for cells in self._reader if cells), None)
         except (csv.Error, TooLong) as error:
-            raise BadInput(f"its first line cannot be read: {error}") from None
+            problem = "a quote that opens there never closes" if self._over else str(error)
+            raise BadInput(f"its first line cannot be read: {problem}") from None
         if head is None:
             raise BadInput("it is empty: there is not even a header")
         self.names = tuple(head) if header else _numbered(len(head))
@@ -190,12 +192,10 @@ class CsvRows:
                 cells = next(self._reader)
         except (csv.Error, TooLong) as error:
             problem = f"lines {began + 1:,} to {self.lines.number:,} cannot be read: {error}"
+            if self._over:  # only a quote that is still open makes the reader ask for what is not there
+                problem = f"a quote that opens in line {began + 1:,} never closes"
             return Row(self.names, [""] * len(self.names), "", self.lines.consumed, problem)
         row = Row(self.names, cells, "", self.lines.consumed)
-        if self._over:  # only a quote that is still open makes the reader ask for what is not there
-            row.problem = f"a quote that opens in line {began + 1:,} never closes"
-            row.cells = [""] * len(self.names)
-            return row
         more = len(cells) - len(self.names)
         if more > 0:
             # nobody can tell which cell is one too many, so nobody knows whose row this is

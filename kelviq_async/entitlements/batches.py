@@ -73,6 +73,7 @@ class _Patience:
         self._under_way = 0
         self._room = asyncio.Event()
         self._answered: float | None = None
+        self._given_up: RateLimited | None = None
 
     async def asked(self, ask: Callable[[], Any]) -> Any:
         """What Kelviq answers.
@@ -84,6 +85,12 @@ class _Patience:
             self._answered = time.monotonic()
         while True:
             while self._under_way >= self._limit:
+                if self._given_up is not None:  # one at a time finds out whether that has changed
+                    raise RateLimited(
+                        self._given_up.message,
+                        operation=self._given_up.operation,
+                        retry_after=self._given_up.retry_after,
+                    )
                 self._room.clear()
                 await self._room.wait()
             self._under_way += 1
@@ -92,17 +99,31 @@ class _Patience:
             except RateLimited as error:
                 self._limit = max(1.0, min(self._limit, self._under_way) / 2)
                 if time.monotonic() - self._answered >= GIVE_UP:
+                    self._limit, self._given_up = 1.0, error
                     raise
                 # in here, so that nobody else takes the place meanwhile
                 pause = PAUSE if error.retry_after is None else error.retry_after
                 await asyncio.sleep(min(pause, LONGEST_PAUSE))
             else:
-                self._answered = time.monotonic()
+                self._answered, self._given_up = time.monotonic(), None
                 self._limit += 1 / self._limit
                 return found
             finally:
                 self._under_way -= 1
                 self._room.set()
+
+
+class _Group(list[T]):
+    """Those who wait for one call about their customer.
+
+    Attributes:
+        changes: How often something had been invalidated when the call began: who comes after another
+            invalidation has it asked anew.
+    """
+
+    def __init__(self, first: T, changes: int) -> None:
+        super().__init__([first])
+        self.changes = changes
 
 
 class _Failures:
@@ -151,7 +172,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
     clock, done = _Clock(deadline), [0]
     answers: OrderedDict[str, tuple[Entitlements | None, float, int]] = OrderedDict()
     failures, patience = _Failures(), _Patience()
-    waiting: dict[str, list[tuple[int, str]]] = {}
+    waiting: dict[str, _Group[tuple[int, str]]] = {}
 
     async def job(index: int, pair: Any, put: Put[Decision]) -> None:
         put = _counted(put, done, on_progress)
@@ -172,32 +193,34 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             put(index, _decided(asker, customer_id, feature_id, found, asked))
         elif (failure := failures.speaking_for(customer_id, feature_id)) is not None:
             put(index, _without(asker, customer_id, feature_id, failure))
-        elif customer_id in waiting:
-            waiting[customer_id].append((index, feature_id))
+        elif (group := waiting.get(customer_id)) is not None and group.changes == asker.changes():
+            group.append((index, feature_id))
         else:
-            waiting[customer_id] = [(index, feature_id)]
-            await ask(customer_id, put)
+            group = waiting[customer_id] = _Group((index, feature_id), asker.changes())
+            await ask(customer_id, group, put)
 
-    async def ask(customer_id: str, put: Put[Decision]) -> None:
+    async def ask(customer_id: str, group: _Group[tuple[int, str]], put: Put[Decision]) -> None:
         """Ask about a customer, and decide every pair that has come to wait for it."""
         try:
             if await clock.within(lambda: asker.learned(customer_id)) is not None:
-                _share(asker, customer_id, waiting, put)
-            if customer_id not in waiting:
+                _share(asker, customer_id, group, put)
+            if not group:
+                _leave(waiting, customer_id, group)
                 return
-            asked, changes = time.monotonic(), asker.changes()
+            asked = time.monotonic()
             found = await clock.within(lambda: patience.asked(lambda: asker.asked(customer_id)))
         except KelviqError as error:
-            asked_for = waiting.pop(customer_id)
-            failures.note(customer_id, error, {feature for _, feature in asked_for})
-            for number, feature in asked_for:
+            _leave(waiting, customer_id, group)
+            failures.note(customer_id, error, {feature for _, feature in group})
+            for number, feature in group:
                 put(number, _without(asker, customer_id, feature, error))
             return
         if asker.cache is None:  # the cache knows better, and of invalidations too
-            answers[customer_id] = (found, asked, changes)
+            answers[customer_id] = (found, asked, group.changes)
             if len(answers) > REMEMBERED:
                 answers.popitem(last=False)
-        for number, feature in waiting.pop(customer_id):
+        _leave(waiting, customer_id, group)
+        for number, feature in group:
             put(number, _decided(asker, customer_id, feature, found))
 
     return WorkStream(
@@ -221,24 +244,25 @@ def looked_up_many(
 ) -> Stream[Lookup]:
     """See ``EntitlementChecks.get_many``."""
     clock, done, patience = _Clock(deadline), [0], _Patience()
-    waiting: dict[str, list[int]] = {}
+    waiting: dict[str, _Group[int]] = {}
 
     async def job(index: int, customer_id: Any, put: Put[Lookup]) -> None:
         put = _counted(put, done, on_progress)
         problem = identifier_problem(customer_id)
         if problem:
             put(index, Lookup(_text(customer_id), error=invalid("customer_id", problem)))
-        elif customer_id in waiting:
-            waiting[customer_id].append(index)
+        elif (group := waiting.get(customer_id)) is not None and group.changes == asker.changes():
+            group.append(index)
         else:
-            waiting[customer_id] = [index]
+            group = waiting[customer_id] = _Group(index, asker.changes())
             try:
                 get = asker.client.entitlements.get
                 found = await clock.within(lambda: patience.asked(lambda: get(customer_id)))
                 lookup = Lookup(customer_id, found)
             except KelviqError as error:
                 lookup = Lookup(customer_id, error=error)
-            for number in waiting.pop(customer_id):
+            _leave(waiting, customer_id, group)
+            for number in group:
                 put(number, lookup)
 
     return WorkStream(customer_ids, job, concurrency=concurrency, ordered=ordered, track=asker.client.track)
@@ -249,12 +273,16 @@ def _window(concurrency: Any) -> int:
     return max(1000, 40 * concurrency) if isinstance(concurrency, int) else 1000
 
 
-def _share(
-    asker: Checker, customer_id: str, waiting: dict[str, list[tuple[int, str]]], put: Put[Decision]
-) -> None:
+def _leave(waiting: dict[str, _Group[T]], customer_id: str, group: _Group[T]) -> None:
+    """Nobody is to join a group any more, unless another one has taken its place already."""
+    if waiting.get(customer_id) is group:
+        del waiting[customer_id]
+
+
+def _share(asker: Checker, customer_id: str, group: _Group[tuple[int, str]], put: Put[Decision]) -> None:
     """Decide what another process's answer decides; the rest goes on waiting."""
     rest = []
-    for number, feature in waiting.pop(customer_id):
+    for number, feature in group:
         try:
             decision = asker.remembered(customer_id, feature, asker.known(customer_id), due=False)
         except KelviqError as error:  # untested, as above
@@ -263,8 +291,7 @@ def _share(
             rest.append((number, feature))
         else:
             put(number, decision)
-    if rest:
-        waiting[customer_id] = rest
+    group[:] = rest
 
 
 def _is_good(answer: tuple[Any, float, int], asker: Checker) -> bool:

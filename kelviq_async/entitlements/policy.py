@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
 import attrs
 
 from ..checks import identifier_problem
+from ..config import FOREVER
 from ..errors import ConfigError
 
 Unknown = Literal["raise", "deny", "allow"]
@@ -16,7 +16,7 @@ Unknown = Literal["raise", "deny", "allow"]
 
 def _check_seconds(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < math.inf:  # type: ignore[operator]
+    if not number or not 0 <= value <= FOREVER:  # type: ignore[operator]
         raise ConfigError(f"{name} must be a finite number of seconds, and not negative")
 
 

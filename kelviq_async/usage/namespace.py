@@ -9,7 +9,7 @@ from typing import Any
 from ..api import usage as api
 from ..api.behaviours import UsageBehaviour
 from ..api.usage import EventReport, ReportEvent
-from ..checks import identifier_problem, invalid
+from ..checks import identifier_problem, invalid, plain_text
 from ..config import checked_seconds
 from ..errors import ConfigError
 from ..model import UNSET, Unset
@@ -232,9 +232,8 @@ def _key(customer_id: object, feature_id: object, resource_id: object) -> Key:
         problem = identifier_problem(resource_id)
         if problem:
             raise invalid("resource_id", problem)
-    # the text itself: what `str` makes of a member of an Enum is its name
-    customer, feature = str.__str__(customer_id), str.__str__(feature_id)
-    return Key(customer, feature, None if resource_id is None else str.__str__(resource_id))
+    resource = None if resource_id is None else plain_text(resource_id)
+    return Key(plain_text(customer_id), plain_text(feature_id), resource)
 
 
 def _units(name: str, value: object) -> int:

@@ -194,6 +194,45 @@ def test_rows_that_cannot_be_read_are_errors_and_the_rest_goes_on(run, sold, her
     assert sorted(asked(sold)) == ["c2", "c4", "c8"]
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_quote_that_never_closes_is_an_error_and_hides_nobody(run, sold, here, end):
+    (here / "in.csv").write_text(f'id,name\nc2,"Ada ""A"" B"\nc4,"Eve\nc6,Gus\nc8,Bo{end}')
+    ran = run("check", "--input", "in.csv", "--features", "export-data")
+    (first, last) = written(ran.out)
+    assert (first["id"], first["export-data"], first["error"]) == ("c2", "true", "")
+    assert (last["id"], last["name"], last["export-data"]) == ("", "", "")
+    assert last["error"] == "a quote that opens in line 3 never closes"
+    assert (ran.code, asked(sold)) == (2, ["c2"])
+    assert "1 yes, 0 no, 1 nobody knows" in ran.err
+
+
+@pytest.mark.parametrize("options", [[], ["--no-header"]])
+def test_where_it_opens_in_the_first_line_there_is_nobody_to_ask_about(run, sold, here, options):
+    (here / "in.csv").write_text('id,"name\nc2,Ada\nc4,Eve\n')
+    ran = run("check", "--input", "in.csv", "--features", "export-data", *options)
+    assert (ran.code, ran.out, asked(sold)) == (2, "", [])
+    assert "a quote that opens there never closes" in ran.err
+
+
+def test_a_stray_quote_hides_nobody_either(run, sold, here):
+    (here / "in.csv").write_text('id,name\nc2,"Ada\nc4,"Eve"\nc6,"Gus "G""\nc8,5" pipe\n')
+    ran = run("check", "--input", "in.csv", "--features", "export-data")
+    answers = [(row["id"], row["export-data"], row["error"].partition(":")[0]) for row in written(ran.out)]
+    assert answers == [
+        ("", "", "lines 2 to 3 cannot be read"),
+        ("", "", "lines 4 to 4 cannot be read"),
+        ("c8", "true", ""),
+    ]
+    assert (ran.code, asked(sold)) == (2, ["c8"])
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_quote_that_closes_at_the_very_end_is_sound(run, sold, here, end):
+    (here / "in.csv").write_text(f'id,name\nc2,"Ada\nA"\nc4,"Eve"{end}')
+    ran = run("check", "--input", "in.csv", "--features", "export-data")
+    assert (ran.code, [row["error"] for row in written(ran.out)]) == (0, ["", ""])
+
+
 def test_what_kelviq_does_not_answer_is_that_rows_error(run, sold, here):
     (here / "in.csv").write_text("id\nc0\nc1\nc2\n")
     sold.faults.add("GetEntitlements", status=400, after=1, times=1)

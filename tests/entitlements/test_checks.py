@@ -164,6 +164,9 @@ UNKNOWN = [
     (404, {"customer_id": ["Unknown."]}),
     (404, {"detail": "Gone.", "code": "customer_not_found"}),
     (403, {"error": "Customer is archived"}),
+    (403, {"error": "No such customer"}),
+    (403, {"detail": "This customer does not exist."}),
+    (403, {"detail": "Not allowed.", "code": "customer_deleted"}),
     (403, {"customerId": ["Archived."]}),
 ]
 
@@ -194,6 +197,11 @@ NO_VERDICT = [
     ((403, {"detail": "This API key may not read customer entitlements."}), Forbidden),
     ((403, {"detail": "Customer data needs the scope entitlements:read."}), Forbidden),
     ((403, {"detail": "Customers cannot be read from this IP address."}), Forbidden),
+    ((403, {"detail": "Customer data is not available to this client."}), Forbidden),
+    ((403, {"detail": "Customer user-1 belongs to another organization."}), Forbidden),
+    ((403, {"detail": "Plan limit of customers reached.", "code": "customer_limit"}), Forbidden),
+    ((403, {"detail": "This organisation is suspended."}), Forbidden),
+    ((403, {"detail": "Unknown API key for customer data."}), Forbidden),
     ((403, b"<html>customer</html>"), Forbidden),
     ((403, b""), Forbidden),
     ((429, b""), RateLimited),

@@ -308,6 +308,47 @@ async def test_a_write_for_the_customer_ends_the_entry(
     assert bench.kelviq.entitlements.peek("ada", "export") is None
 
 
+PAST_THE_CACHE = {
+    "a write": lambda view: view.customers.update("ada", name="Ada"),
+    "a raw write": lambda view: view.send_raw(k.UpdateCustomer("ada", name="Ada")),
+    "a write as a value": lambda view: view.send(k.UpdateCustomer("ada", name="Ada")),
+    "one": lambda view: view.entitlements.invalidate("ada"),
+    "all": lambda view: view.entitlements.invalidate_all(),
+}
+
+
+@pytest.mark.parametrize("way", PAST_THE_CACHE)
+async def test_what_goes_past_the_cache_ends_the_entry_too(make: Callable[..., Bench], way: str) -> None:
+    bench = make()
+    await bench.check()
+    bench.edge.granted = {"export": False}
+    await PAST_THE_CACHE[way](bench.kelviq.with_options(cache=False))
+    assert bench.kelviq.entitlements.peek("ada", "export") is None
+    assert not (await bench.check()).allowed
+
+
+async def test_a_raw_write_of_the_client_itself_ends_the_entry(make: Callable[..., Bench]) -> None:
+    bench = make()
+    await bench.check()
+    await bench.kelviq.send_raw(k.UpdateCustomer("ada", name="Ada"))
+    assert bench.kelviq.entitlements.peek("ada", "export") is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [k.CreateRefund("order-1"), k.PublishPlan("pro", update_features=True)],
+    ids=lambda request: request.operation.name,
+)
+async def test_a_write_about_nobody_knows_whom_ends_everything(
+    make: Callable[..., Bench], request_: k.Request[Any]
+) -> None:
+    bench = make()
+    await bench.check()
+    await bench.check(customer="eve")
+    await bench.kelviq.send(request_)
+    assert [bench.kelviq.entitlements.peek(each, "export") for each in ("ada", "eve")] == [None, None]
+
+
 async def test_reporting_usage_does_not(make: Callable[..., Bench]) -> None:
     bench = make()
     await bench.check()
@@ -366,20 +407,30 @@ async def test_what_is_kept_comes_back_as_it_was(make: Callable[..., Bench]) -> 
         {"max_customers": 0},
         {"max_customers": True},
         {"fresh": "60"},
+        *({name: 10**400} for name in ("fresh", "denied", "revalidate", "max_stale")),
+        *({"features": each} for each in (None, [], "x", 5, [("export", FeaturePolicy())])),
         {"features": {"": FeaturePolicy()}},
         {"features": {"export": 5}},
         {"features": {"export": FeaturePolicy(fresh=1000)}},
     ],
 )
 def test_a_policy_that_cannot_work_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="policy"):
+    with pytest.raises(k.ConfigError, match="policy") as raised:
         CachePolicy(**settings)
+    assert isinstance(raised.value, ValueError)
 
 
 def test_a_feature_policy_that_cannot_work_is_refused() -> None:
-    for settings in ({"unknown": "perhaps"}, {"fresh": -1}, {"fresh": 5, "max_stale": 4}):
-        with pytest.raises(ValueError, match="policy"):
-            FeaturePolicy(**settings)  # type: ignore[arg-type]
+    unfit: list[dict[str, Any]] = [
+        {"fresh": -1},
+        {"fresh": 10**400},
+        {"max_stale": 10**400},
+        {"fresh": 5, "max_stale": 4},
+        *({"unknown": each} for each in ("perhaps", None, [], {}, set())),
+    ]
+    for settings in unfit:
+        with pytest.raises(k.ConfigError, match="policy"):
+            FeaturePolicy(**settings)
     with pytest.raises(ValueError, match="CachePolicy"):
         k.Kelviq("key", cache=60)  # type: ignore[arg-type]
 

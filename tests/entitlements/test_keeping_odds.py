@@ -11,7 +11,7 @@ import pytest
 import kelviq_async as k
 from kelviq_async import entitlements
 from kelviq_async.api.entitlements import CustomerEntitlements
-from kelviq_async.entitlements import CachePolicy
+from kelviq_async.entitlements import CachePolicy, FeaturePolicy
 from kelviq_async.entitlements.cache import EntitlementCache
 from kelviq_async.entitlements.compact import Shapes
 from kelviq_async.stores import MemoryStore
@@ -178,3 +178,111 @@ def test_times_are_shared_and_not_hoarded() -> None:
         row = {"featureId": "calls", "hasAccess": True, "resetAt": stamp}
         shapes.taken_apart(k.codec.load(CustomerEntitlements, {"customerId": "a", "entitlements": [row]}))
     assert len(shapes._times) < 10
+
+
+UNFIT: list[Any] = ["", ".", "..", "a\n", "\x7f", "\ud800", "\u2028", None, 5, b"export", ["export"]]
+
+
+@pytest.mark.parametrize("feature", UNFIT, ids=ascii)
+async def test_what_can_be_no_feature_is_refused_also_where_the_answer_is_known(feature: Any) -> None:
+    edge = Edge([GRANTED])
+    async with client(edge) as kelviq:
+        assert await kelviq.entitlements.has_access("ada", "export")
+        for ask in (kelviq.entitlements.has_access, kelviq.entitlements.check):
+            with pytest.raises(ValueError, match="feature_id"):
+                await ask("ada", feature)
+        assert kelviq.entitlements.peek("ada", feature) is None
+        assert kelviq.entitlements.peek_decision("ada", feature) is None
+        assert edge.calls == 1
+
+
+@pytest.mark.parametrize("feature", ["import", "ein fuß", "no\u00a0break", "soft\u00adhyphen", "x" * 5000])
+async def test_an_unusual_feature_is_one_nobody_granted(feature: str) -> None:
+    async with client(Edge([GRANTED])) as kelviq:
+        await kelviq.entitlements.check("ada", "export")
+        assert kelviq.entitlements.peek("ada", feature) is False
+
+
+@pytest.mark.parametrize("customer", ["", ".", "a\0", "\ud800", None, 5, b"ada"], ids=ascii)
+@pytest.mark.parametrize("cache", [CachePolicy(), None], ids=["kept", "not kept"])
+async def test_nobody_that_can_be_is_not_forgotten(customer: Any, cache: CachePolicy | None) -> None:
+    async with client(Edge([GRANTED]), cache=cache) as kelviq:
+        await kelviq.entitlements.check("ada", "export")
+        with pytest.raises(k.InvalidRequest, match="customer_id"):
+            await kelviq.entitlements.invalidate(customer)
+        assert kelviq.entitlements.peek("ada", "export") is (True if cache else None)
+
+
+async def under_way(transport: Any, *checks: Any) -> list[asyncio.Task[Any]]:
+    """Checks of one customer, the first of which has been sent and is not answered."""
+    tasks = []
+    for check in checks:
+        tasks.append(asyncio.create_task(check))
+        while not transport.sent:
+            await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(transport.sent) == 1
+    return tasks
+
+
+ANSWER = (200, {"customerId": "ada", "entitlements": [GRANTED]})
+
+
+@pytest.mark.parametrize("options", [{"retry": False}, {"timeout": 5}], ids=["retry", "timeout"])
+async def test_who_waits_does_not_give_up_because_another_one_does(scripted: Any, options: Any) -> None:
+    gate = asyncio.Event()
+
+    async def failing(_: k.WireRequest) -> Any:
+        await gate.wait()
+        return 503, {}
+
+    transport = scripted(failing, ANSWER)
+    # with so long a wait before it, no second attempt is made within five seconds
+    async with k.Kelviq("key", transport=transport, retry=lambda *_: 7.0, timeout=10) as kelviq:
+        view = kelviq.with_options(**options)
+        first, joined = await under_way(
+            transport, view.entitlements.check("ada", "export"), kelviq.entitlements.check("ada", "export")
+        )
+        gate.set()
+        with pytest.raises(k.ServiceUnavailable):
+            await first
+        assert (await joined).allowed
+        assert len(transport.sent) == 2
+
+
+@pytest.mark.parametrize(("status", "expected"), [(401, k.Unauthorized), (404, None)])
+async def test_but_takes_what_kelviq_said(scripted: Any, status: int, expected: Any) -> None:
+    gate = asyncio.Event()
+
+    async def refusing(_: k.WireRequest) -> Any:
+        await gate.wait()
+        return status, {"detail": "Customer not found."}
+
+    transport = scripted(refusing, ANSWER)
+    async with k.Kelviq("key", transport=transport) as kelviq:
+        view = kelviq.with_options(retry=False)
+        tasks = await under_way(
+            transport, view.entitlements.check("ada", "export"), kelviq.entitlements.check("ada", "export")
+        )
+        gate.set()
+        for task in tasks:
+            if expected is None:
+                assert (await task).reason is k.Reason.UNKNOWN_CUSTOMER
+            else:
+                with pytest.raises(expected):
+                    await task
+        assert len(transport.sent) == 1
+
+
+async def test_a_client_that_closes_decides_nothing() -> None:
+    edge = Edge([GRANTED])
+    edge.gate.clear()
+    policy = CachePolicy(features={"export": FeaturePolicy(unknown="allow")})
+    kelviq = client(edge, cache=policy)
+    check = asyncio.create_task(kelviq.entitlements.check("ada", "export"))
+    while not edge.calls:
+        await asyncio.sleep(0)
+    await kelviq.close()
+    with pytest.raises(k.ClientClosed):
+        await check

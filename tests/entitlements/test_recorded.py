@@ -7,6 +7,7 @@ import pytest
 from kelviq_async import CachePolicy, ConfigError, InvalidRequest, Kelviq, KelviqError, NotEntitled
 from kelviq_async.emulator import World
 from kelviq_async.usage import MemoryJournal, UsagePolicy
+from kelviq_async.usage.journal import JournalError
 from kelviq_sync import Kelviq as Blocking
 
 
@@ -223,6 +224,82 @@ async def test_a_soft_limit_none_and_a_switch_hold_nobody_up(kelviq):
     for feature in ("exports", "seats", "sso"):
         async with kelviq.entitlements.reserve("user-123", feature, 500) as held:
             held.use(0)
+
+
+async def test_a_limit_that_is_not_named_holds_all_the_same(scripted):
+    row = {"featureId": "api-calls", "hasAccess": True, "featureType": "METER", "hardLimit": True}
+    answer = {"customerId": "user-123", "entitlements": [{**row, "currentUsage": 7, "remaining": 3}]}
+    async with Kelviq("key", transport=scripted((200, answer)), journal=MemoryJournal()) as kelviq:
+        with pytest.raises(NotEntitled, match="4 units are needed, and 3 remain"):
+            async with kelviq.entitlements.reserve("user-123", "api-calls", 4):
+                pass
+        async with kelviq.entitlements.reserve("user-123", "api-calls", 3) as held:
+            assert await remaining(kelviq) == 0
+            held.use(0)
+
+
+class Slow(MemoryJournal):
+    """A journal whose writing waits until a test lets it go on; it may fail then."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.gate = asyncio.Event(), asyncio.Event()
+        self.failure = None
+
+    async def append(self, records):
+        self.begun.set()
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        await super().append(records)
+
+
+@pytest.fixture
+async def slow(world):
+    """A client whose journal is slow, and the journal."""
+    journal, policy = Slow(), UsagePolicy(window=60)
+    async with Kelviq.local(world, cache=CachePolicy(), journal=journal, usage_policy=policy) as kelviq:
+        yield kelviq, journal
+
+
+async def reserve(kelviq, units, used):
+    async with kelviq.entitlements.reserve("user-123", "api-calls", units) as held:
+        held.use(used)
+
+
+@pytest.mark.parametrize("used", [60, 20])
+async def test_units_count_once_while_they_are_being_recorded(slow, used):
+    kelviq, journal = slow
+    first = asyncio.create_task(reserve(kelviq, 60, used))
+    await journal.begun.wait()
+    assert await remaining(kelviq) == 40, "what is not used is given back at the end"
+    async with kelviq.entitlements.reserve("user-123", "api-calls", 40) as held:
+        assert await remaining(kelviq) == 0
+        held.use(0)
+    journal.gate.set()
+    await first
+    assert await remaining(kelviq) == 100 - used
+
+
+@pytest.mark.parametrize(
+    "failure", [JournalError("the disk is full"), "cancelled"], ids=["failed", "cancelled"]
+)
+async def test_units_that_could_not_be_recorded_are_given_back_once(slow, failure):
+    kelviq, journal = slow
+    first = asyncio.create_task(reserve(kelviq, 60, 20))
+    await journal.begun.wait()
+    if failure == "cancelled":
+        first.cancel()
+    else:
+        journal.failure = failure
+        journal.gate.set()
+    with pytest.raises((JournalError, asyncio.CancelledError)):
+        await first
+    journal.failure = None
+    journal.gate.set()
+    assert await remaining(kelviq) == 100
+    await reserve(kelviq, 60, 60)
+    assert await remaining(kelviq) == 40
 
 
 async def test_who_may_not_use_it_reserves_nothing(kelviq):

@@ -85,6 +85,16 @@ def test_one_unlimited_grant_makes_all_unlimited(unlimited):
     assert (found.unlimited, found.limit, found.remaining, found.used) == (True, None, None, 37)
 
 
+def test_a_limit_that_is_left_out_where_something_remains_is_none_that_is_lifted():
+    unnamed = entry(currentUsage=40, remaining=60, hardLimit=True)
+    found = one(unnamed)
+    assert (found.unlimited, found.limit, found.remaining, found.used) == (False, None, 60, 40)
+    found = one(unnamed, meter(10, 3, 7))
+    assert (found.unlimited, found.remaining) == (False, 67)
+    assert one(unnamed, meter(None, 7, None)).unlimited is True
+    assert one(meter(None, 7, 60)).unlimited is True, "a null says it"
+
+
 def test_an_unlimited_entry_that_grants_nothing_does_not_count():
     found = one(meter(100, 30, 70), meter(None, 7, None, access=False))
     assert (found.unlimited, found.limit, found.remaining) == (False, 100, 70)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from kelviq_async import Kelviq
 from kelviq_async.errors import ConfigError, KelviqError
 from kelviq_async.stores import RedisStore, StoreFailed
 
@@ -26,6 +27,11 @@ from kelviq_async.stores import RedisStore, StoreFailed
             "redis://h?retry=1",
             "rediss://h?ssl_nonsense=1",
             "rediss://h?ssl_cert_reqs=perhaps",
+            "redis://h:0",
+            "redis://h:0/1",
+            "redis://ho st",
+            "redis:// h",
+            "redis://h ",
             None,
             5,
             b"redis://h",
@@ -86,3 +92,11 @@ def test_without_redis_py_it_says_what_to_install(monkeypatch):
 
 def test_it_fails_with_an_error_of_ours():
     assert issubclass(StoreFailed, KelviqError)
+
+
+@pytest.mark.parametrize(
+    "thing", ["redis://localhost", 5, object(), RedisStore, {}], ids=lambda each: type(each).__name__
+)
+def test_a_client_takes_a_store_and_not_what_might_become_one(thing):
+    with pytest.raises(ConfigError, match=r"RedisStore\(url\)"):
+        Kelviq("key", store=thing)

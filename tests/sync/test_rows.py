@@ -185,6 +185,31 @@ def test_neither_a_slow_iterable_nor_slow_calls_hold_the_others_up(scripted, ans
     assert len(list(kelviq.entitlements.check_many(pairs(2)))) == 2
 
 
+def test_calls_go_on_while_the_iterable_is_slow(scripted, answers, slowly):
+    slowly(0.06)
+    begun, first, second = {}, threading.Event(), threading.Event()
+
+    async def slow(request):
+        if len(transport.asked) == 1:
+            begun["loop"], begun["gate"] = asyncio.get_running_loop(), asyncio.Event()
+            first.set()
+            await begun["gate"].wait()
+        else:
+            second.set()
+        return answers.entitled(request)
+
+    def source():
+        yield from pairs(2)
+        # both have been handed over, and the wait for a result was broken off to come here
+        assert first.wait(10)
+        begun["loop"].call_soon_threadsafe(begun["gate"].set)
+        assert second.wait(10)
+        yield "export-2", "export"
+
+    kelviq, transport = scripted(slow)
+    assert len(list(kelviq.entitlements.check_many(source(), concurrency=1))) == 3
+
+
 def test_a_result_is_not_kept_back_for_a_slow_iterable(scripted, answers, slowly):
     slowly(20)
     seen = []

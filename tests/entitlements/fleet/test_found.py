@@ -6,9 +6,11 @@ import json
 import pytest
 
 from kelviq_async import codec
-from kelviq_async.api.entitlements import CustomerEntitlements
+from kelviq_async.api.entitlements import CustomerEntitlements, GetEntitlements
 from kelviq_async.entitlements import entries, news
+from kelviq_async.entitlements.cache import EntitlementCache
 from kelviq_async.entitlements.policy import CachePolicy, FeaturePolicy
+from kelviq_async.errors import NotFound
 from tests.entitlements.fleet.processes import SCOPE, Clock, Hold, Process, answer, wind
 
 
@@ -246,3 +248,35 @@ async def test_who_did_not_wait_for_the_listening_begins_anew_with_it(store, clo
     assert len(one.memory) == 0
     await one.settled()
     await one.fleet.aclose()
+
+
+ASKED = GetEntitlements("ada")
+
+
+async def late(process, clock, newer):
+    """A cache of which a call was slow, so that another process has asked, and shared, after it began."""
+    slow, quick = await process(), await process()
+    cache = EntitlementCache(slow.memory, slow.fleet)
+    await slow.fleet.found("ada")
+    start = clock.now
+    wind(process, clock, 1)
+    await quick.fetch(result=newer)
+    assert (await cache.shared("ada")).from_store
+    wind(process, clock, 1)
+    return cache, start
+
+
+async def test_an_older_answer_that_comes_late_does_not_replace_what_the_store_had(process, clock):
+    cache, start = await late(process, clock, answer(granted=False))
+    cache.keep(ASKED, "ada", answer(), start)
+    assert cache.memory.peek("ada", "export") is False
+    cache.keep(ASKED, "ada", answer(), clock.now)
+    assert cache.memory.peek("ada", "export") is True, "a newer one does"
+
+
+async def test_nor_does_an_older_word_that_there_is_no_such_customer(process, clock):
+    cache, start = await late(process, clock, answer())
+    cache.refused(ASKED, "ada", NotFound("Customer not found."), start)
+    assert cache.memory.peek("ada", "export") is True
+    cache.refused(ASKED, "ada", NotFound("Customer not found."), clock.now)
+    assert cache.memory.peek("ada", "export") is False
