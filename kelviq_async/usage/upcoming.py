@@ -14,7 +14,7 @@ from .journal import Journal
 from .policy import UsagePolicy
 from .records import Key, Record, Run
 
-READ: Final = 20_000
+READ: Final = 50_000
 """Pending records looked at in one go."""
 SLICE: Final = 100
 """Of these, so many before somebody else on the event loop has a turn."""

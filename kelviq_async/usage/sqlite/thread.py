@@ -17,7 +17,7 @@ S = TypeVar("S")
 CLOSED: Final = "the journal is closed: open() it first"
 
 # Callers woken in one turn of their loop: each goes on right then, and others want a turn too.
-_SLICE: Final = 32
+_SLICE: Final = 16
 _MOST: Final = 4096
 # Seconds for which a fork waits until the threads have let go.
 _PATIENCE: Final = 30.0
