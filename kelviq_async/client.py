@@ -24,6 +24,7 @@ from .config import (
 )
 from .entitlements.policy import CachePolicy
 from .errors import ClientClosed, ConfigError, InvalidRequest, KelviqError
+from .http1.transport import Http1Transport
 from .paging import PageStream
 from .request import KEEP, Layer, Page, Request
 from .runtime import Runtime
@@ -32,7 +33,7 @@ from .sending.http import with_headers
 from .sending.retry import Retry
 from .stores import Store
 from .stream import Put, Source, Stream, WorkStream
-from .transport import AiohttpTransport, Transport, WireAnswer, WireRequest
+from .transport import Transport, WireAnswer, WireRequest
 from .usage.journal import Journal, Recording, Scope
 from .usage.policy import UsagePolicy
 
@@ -111,7 +112,7 @@ class Kelviq(Areas):
         user_agent: Name of your application, added to the User-Agent.
         layers: ``Send -> Send`` functions around all calls, outermost first.
         observer: Told about each attempt.
-        transport: Carries bytes in place of aiohttp.
+        transport: Carries bytes in place of HTTP.
 
     Raises:
         ConfigError: A setting is missing or cannot be right; keys are never shown.
@@ -174,7 +175,7 @@ class Kelviq(Areas):
             raise ConfigError("usage_policy must be a UsagePolicy")
         if journal is None:
             raise ConfigError("a usage_policy is for a client with a journal")
-        if not callable(getattr(journal, "append", None)):
+        if isinstance(journal, type) or not callable(getattr(journal, "append", None)):
             raise ConfigError("journal must be a SqliteJournal, a RedisJournal or a MemoryJournal")
         if config.server_key is None:
             raise ConfigError("a client with a journal needs a server_key: usage is reported with it")
@@ -404,7 +405,7 @@ class Kelviq(Areas):
         """
         self._runtime.closed = False
         self._runtime.ready()
-        if isinstance(self._runtime.transport, AiohttpTransport):
+        if isinstance(self._runtime.transport, Http1Transport):
             await self._runtime.transport.open()
         if self._runtime.recorder is not None:
             try:

@@ -192,7 +192,8 @@ class Limits:
     """What a client may use of this machine.
 
     Attributes:
-        connections: Connections open at once, all hosts together.
+        connections: Connections open at once, all hosts together. Uploads, downloads and calls by a proxy
+            have as many of their own.
         keepalive: Seconds an idle connection is kept.
         answer_bytes: The largest answer read, counted after decompression.
     """

@@ -13,13 +13,14 @@ from typing import Any
 from .config import Config
 from .entitlements.policy import CachePolicy
 from .errors import ClientClosed, WrongLoop
+from .http1.transport import Http1Transport
 from .request import Layer, Send
 from .sending.cache import CacheSend, Keeper
 from .sending.http import HttpSend
 from .sending.retry import Pauses, RetrySend
 from .sending.under_way import UnderWay
 from .stores import Store
-from .transport import AiohttpTransport, Transport
+from .transport import Transport
 from .usage.journal import Recording
 
 
@@ -60,7 +61,7 @@ class Runtime:
         if self.closed:
             raise ClientClosed("the client was closed; open() makes it usable again")
         self.loop = asyncio.get_running_loop()
-        self.transport = self.given or AiohttpTransport(self.config)
+        self.transport = self.given or Http1Transport(self.config)
         stack: Send = HttpSend(self.config, self.transport, self.under_way)
         stack = RetrySend(stack, self.pauses, self.under_way)
         if self.cache is not None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import io
 import ssl
+import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextvars import ContextVar
+from types import FunctionType
 from typing import Any, Final, Protocol
 
 import attrs
 
 from .config import Config
 from .errors import BadCertificate, ClientClosed, ConnectionLost, KelviqError, NeverSent, UnreadableAnswer
-from .heads import Heads, Prepared
 
 
 @attrs.define(eq=False)
@@ -77,8 +78,11 @@ class Transport(Protocol):
         ...
 
 
+# Where those begin who want to see requests of aiohttp's.
+_SENDING: Final = ("__init__", "request", "_request")
+_CONNECTING: Final = ("connect", "_create_connection")
 _CHUNK: Final = 64 * 1024
-_PARAMS: Final = {"read_until_eof": True, "auto_decompress": True}
+_LARGE: Final = 2**20
 _current: ContextVar[WireRequest | None] = ContextVar("_current", default=None)
 
 
@@ -91,13 +95,11 @@ class _SinkFailed(Exception):
 
 
 class AiohttpTransport:
-    """HTTP over aiohttp, with one pool of connections."""
+    """HTTP over aiohttp: proxies, bodies in pieces, downloads, and whatever else is asked of it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._session: Any = None
-        self._heads: Heads | None = None
-        self._sends: tuple[Any, Any] = (None, None)
         self._keeper: AsyncGenerator[None, None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -142,40 +144,12 @@ class AiohttpTransport:
         # connector refuses a second connection too, should this one ever be renamed.
         session._retry_connection = False  # noqa: SLF001
         self._loop = asyncio.get_running_loop()
-        self._sends = _sends(aiohttp.ClientSession)
-        self._heads = self._plain_heads(session)
         loop = self._loop
-        keeper = self._keeper = _kept_open(session)
+        keeper = self._keeper = kept_open(session)
         # it holds the session too: what dies in one heap with us complains that nobody closed it
-        weakref.finalize(self, _let_go, loop, keeper).atexit = False
+        weakref.finalize(self, let_go, loop, keeper).atexit = False
         await anext(keeper)
         return session
-
-    def _plain_heads(self, session: Any) -> Heads | None:
-        """What the short way is prepared with; None where only the session may send."""
-        import aiohttp  # noqa: PLC0415
-
-        # a proxy changes what is written, and who traces or replaces a part wants to see every request
-        traced = getattr(session, "trace_configs", True)
-        if self._config.proxy is not None or traced or not all(map(_is_theirs, self._sends)):
-            return None
-        loop = self._loop
-
-        def made(method: str, url: str, headers: Mapping[str, str]) -> Any:
-            return aiohttp.ClientRequest(method, _url(url), headers=headers, loop=loop)
-
-        # These names have stood for years; whatever is not as we know it, the session can do without.
-        with contextlib.suppress(Exception):
-            from aiohttp.client_proto import ResponseHandler  # noqa: PLC0415
-
-            inspect.signature(aiohttp.TCPConnector.connect).bind(None, req=None, traces=[], timeout=None)
-            inspect.signature(ResponseHandler.set_response_params).bind(None, **_PARAMS)
-            known: list[Any] = [ResponseHandler.read, ResponseHandler.is_connected]
-            known += [ResponseHandler.should_close, ResponseHandler.force_close]
-            known += [aiohttp.StreamReader.is_eof, aiohttp.StreamReader.read_nowait]
-            if all((*known, made("GET", "http://localhost/", {}).connection_key)):
-                return Heads(made)
-        return None
 
     async def send(self, request: WireRequest) -> WireAnswer:
         """See ``Transport.send``."""
@@ -184,12 +158,6 @@ class AiohttpTransport:
         task = asyncio.current_task()
         cancelled = task.cancelling() if task is not None else 0
         try:
-            if self._heads is not None and self._sends == _sends(type(session)):
-                prepared = self._heads.prepared(request)
-                if prepared is not None:
-                    answer = await self._straight(request, prepared, session)
-                    if answer is not None:
-                        return answer
             return await self._by_session(request, session)
         except KelviqError:
             raise
@@ -203,58 +171,15 @@ class AiohttpTransport:
         except Exception as error:  # noqa: BLE001  once bytes have left, every surprise means "nobody knows"
             raise self._failure(request, error, None) from _printable(error)
 
-    async def _straight(self, request: WireRequest, prepared: Prepared, session: Any) -> WireAnswer | None:
-        """The short way: one block of bytes out over a connection of the pool, and the answer in.
-
-        What the session can do for everybody takes it as long as all the rest takes together. None
-        where this aiohttp is another one than we know; then nothing was sent.
-        """
-        template, block = prepared
-        connection: Any
-        try:
-            connection = await session.connector.connect(template, traces=[], timeout=session.timeout)
-        except (AttributeError, TypeError):
-            self._heads = None
-            return None
-        try:
-            try:
-                protocol, channel = connection.protocol, connection.transport
-                protocol.set_response_params(**_PARAMS)
-                usable = protocol.is_connected() and not protocol.should_close
-            except (AttributeError, TypeError):
-                self._heads = None
-                connection.close()
-                return None
-            if not usable:  # lost since, or with bytes on it that are no answer to us
-                raise ConnectionResetError  # noqa: TRY301  as if the connector had found out
-            request.sending = True
-            channel.write(block)
-            while True:
-                message, content = await protocol.read()
-                status = message.code
-                if not 100 <= status <= 199 or status == 101:  # those announce one to come
-                    break
-            try:
-                body = await self._read(content, status)
-            except Exception as error:  # noqa: BLE001  likewise
-                body = self._unread(request, error, status)
-            if request.body is not None and channel.get_write_buffer_size():
-                protocol.force_close()  # the answer came before all was sent
-            connection.release()
-        except BaseException:
-            connection.close()
-            raise
-        return WireAnswer(status, message.headers, body)
-
     async def _by_session(self, request: WireRequest, session: Any) -> WireAnswer:
-        """The long way, which is open to everything: proxies, bodies in pieces, downloads."""
+        """One request, and its answer as it comes."""
         token = _current.set(request)
         try:
             async with session.request(
                 request.method,
                 _url(request.url),
                 headers=request.headers,
-                data=request.body,
+                data=_body(request.body),
                 proxy=self._config.proxy,
                 allow_redirects=False,
             ) as answer:
@@ -276,19 +201,13 @@ class AiohttpTransport:
         """The body, up to the cap, counted as it comes out of decompression."""
         cap = self._config.limits.answer_bytes
         parts: list[bytes] = []
-        if content.is_eof():
-            parts.append(content.read_nowait(-1))  # it came along with the head, as short ones do
-            size = len(parts[0])
-        else:
-            size = 0
-            async for part in content.iter_any():
-                size += len(part)
-                if size > cap:
-                    break
-                parts.append(part)
-        if size > cap:
-            raise UnreadableAnswer(f"the answer is larger than {cap} bytes", status=status)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        size = 0
+        async for part in content.iter_any():
+            size += len(part)
+            if size > cap:
+                raise UnreadableAnswer(f"the answer is larger than {cap} bytes", status=status)
+            parts.append(part)
+        return b"".join(parts)
 
     def _unread(self, request: WireRequest, error: Exception, status: int) -> bytes:
         """What stands for a body that could not be read: a no stays a no, even without its explanation."""
@@ -330,21 +249,29 @@ class AiohttpTransport:
     def __del__(self) -> None:
         """At the end of the program finalizers no longer run, and yet we leave quietly."""
         if self._keeper is not None and self._loop is not None and self._loop.is_closed():
-            _let_go(self._loop, self._keeper)
+            let_go(self._loop, self._keeper)
 
 
-async def _kept_open(session: Any) -> AsyncGenerator[None, None]:
-    """Keep a session open until this is closed, by us or by the event loop before it ends.
+class Closable(Protocol):
+    """What holds connections."""
+
+    async def close(self) -> None:
+        """Give them back."""
+        ...
+
+
+async def kept_open(holder: Closable) -> AsyncGenerator[None, None]:
+    """Keep something open until this is closed, by us or by the event loop before it ends.
 
     So connections are given back in time, where a client at module level is never closed.
     """
     try:
         yield
     finally:
-        await session.close()
+        await holder.close()
 
 
-def _let_go(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
+def let_go(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None]) -> None:
     """Give back the connections of a client that was dropped without a close."""
     closing: Any = keeper.aclose()
     with contextlib.suppress(StopIteration, StopAsyncIteration, RuntimeError):
@@ -352,6 +279,25 @@ def _let_go(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None, None])
             closing.send(None)  # there is nothing left to wait for
         else:
             loop.call_soon_threadsafe(loop.create_task, closing)
+
+
+def stands_between() -> bool:
+    """Whether somebody has replaced a part of aiohttp to see requests, as mocks and tracers do."""
+    aiohttp = sys.modules.get("aiohttp")
+    session, connector = getattr(aiohttp, "ClientSession", None), getattr(aiohttp, "TCPConnector", None)
+    if session is None or connector is None:
+        return False
+    for owner, parts in ((session, _SENDING), (connector, _CONNECTING)):
+        home = _home(owner.close)
+        for part in parts:
+            if _home(getattr(owner, part, owner.close)) != home:
+                return True
+    return False
+
+
+def _home(method: Any) -> str:
+    """The file a function was written in; what is none is somebody's wrapper."""
+    return method.__code__.co_filename if type(method) is FunctionType else ""
 
 
 async def _poured(content: Any, sink: Callable[[bytes], Awaitable[None]]) -> None:
@@ -363,19 +309,6 @@ async def _poured(content: Any, sink: Callable[[bytes], Awaitable[None]]) -> Non
             raise _SinkFailed(error) from error
 
 
-def _sends(session: Any) -> tuple[Any, Any]:
-    """How a session sends. Who replaces one of these, a recorder or a mock, wants to see every request."""
-    return session.request, getattr(session, "_request", None)
-
-
-def _is_theirs(method: Any) -> bool:
-    """Whether a method of the session is as aiohttp wrote it."""
-    import aiohttp  # noqa: PLC0415
-
-    code, known = getattr(method, "__code__", None), getattr(aiohttp.ClientSession.close, "__code__", None)
-    return code is not None and known is not None and code.co_filename == known.co_filename
-
-
 def _printable(error: Exception) -> Exception | None:
     """The error, unless it shows addresses or headers, which hold ids and the key."""
     import aiohttp  # noqa: PLC0415
@@ -383,6 +316,11 @@ def _printable(error: Exception) -> Exception | None:
 
     telling = aiohttp.ClientResponseError | aiohttp.InvalidURL | HttpProcessingError
     return None if isinstance(error, telling) else error
+
+
+def _body(body: bytes | AsyncIterable[bytes] | None) -> Any:
+    """A body as aiohttp likes it: a large one should leave bit by bit."""
+    return io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body
 
 
 def _url(url: str) -> Any:

@@ -2366,14 +2366,17 @@ class UsageRecords(BlockingNamespace):
         """Send what is pending now, without waiting for more to add up.
 
         Args:
-            deadline: Seconds it may take; None for as long as it takes.
+            deadline: Seconds to wait for it, at least 0; None for as long as it takes.
 
         Returns:
             The ledger when all that was pending has come to an end, or when time was up.
 
         Raises:
+            InvalidRequest: The deadline cannot be right.
             Unauthorized: The key is refused; everything is kept.
             Forbidden: Likewise.
+            ApiError: The address is wrong, as something else answers there; everything is kept.
+            ClientClosed: The client was closed meanwhile; what is pending stays in the journal.
             ConfigError: The client has no journal.
             JournalError: It failed.
         """
@@ -2463,7 +2466,7 @@ class Kelviq(Blocking):
         user_agent: Name of your application, added to the User-Agent.
         layers: ``Send -> Send`` functions around all calls, outermost first.
         observer: Told about each attempt.
-        transport: Carries bytes in place of aiohttp.
+        transport: Carries bytes in place of HTTP.
 
     Raises:
         ConfigError: A setting is missing or cannot be right; keys are never shown.

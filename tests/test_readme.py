@@ -13,7 +13,7 @@ from kelviq_async import ChargePeriod, Kelviq, operations
 from kelviq_async.areas import OPERATIONS
 from kelviq_async.cli.catalog import stock
 from kelviq_async.emulator import World
-from kelviq_async.transport import AiohttpTransport
+from kelviq_async.http1.transport import Http1Transport
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,7 +41,7 @@ def world(monkeypatch, tmp_path):
     world = World(server_key="your-server-key", client_key="your-client-key", partner_key="your-partner-key")
     asyncio.run(_stocked(world))
 
-    monkeypatch.setattr(AiohttpTransport, "send", lambda _, wire: world.send(wire))
+    monkeypatch.setattr(Http1Transport, "send", lambda _, wire: world.send(wire))
     monkeypatch.setenv("KELVIQ_SERVER_API_KEY", "your-server-key")
     monkeypatch.setenv("KELVIQ_CLIENT_API_KEY", "your-client-key")
     monkeypatch.setenv("KELVIQ_PARTNER_KEY", "your-partner-key")

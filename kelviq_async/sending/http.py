@@ -191,7 +191,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds out of a ``Retry-After`` header, given as a number or a date."""
     text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     try:
-        seconds = float(text)
+        seconds = float(text.partition(",")[0])  # several of them come as one; a date's comma follows a day
     except ValueError:
         moment = _date(text) if text else None
         if moment is None:

@@ -8,7 +8,7 @@ from kelviq_async import Kelviq
 from kelviq_async.cli import main
 from kelviq_async.cli.catalog import stock
 from kelviq_async.emulator import World
-from kelviq_async.transport import AiohttpTransport
+from kelviq_async.http1.transport import Http1Transport
 
 
 class Ran:
@@ -51,7 +51,7 @@ def reaching(monkeypatch):
         monkeypatch.setenv("KELVIQ_CLIENT_API_KEY", world.client_key)
         monkeypatch.setenv("KELVIQ_PARTNER_KEY", world.partner_key)
 
-        monkeypatch.setattr(AiohttpTransport, "send", lambda _, wire: world.send(wire))
+        monkeypatch.setattr(Http1Transport, "send", lambda _, wire: world.send(wire))
         return world
 
     return reach

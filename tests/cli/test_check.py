@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kelviq_async.emulator import World, serve
-from kelviq_async.transport import AiohttpTransport
+from kelviq_async.http1.transport import Http1Transport
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_production_is_said_out_loud(run, sold, monkeypatch):
         urls.append(wire.url.partition("/api/")[0])
         return sold.send(wire)
 
-    monkeypatch.setattr(AiohttpTransport, "send", send)
+    monkeypatch.setattr(Http1Transport, "send", send)
     run("check", "user-123", "export-data", "--production")
     run("check", "user-123", "export-data")
     assert urls == ["https://edge.api.kelviq.com", "https://edge.sandboxapi.kelviq.com"]

@@ -11,7 +11,8 @@ import pytest
 
 from kelviq_async.cli import bar
 from kelviq_async.cli.rows import LONGEST, BadInput, CsvRows, Lines
-from kelviq_async.transport import AiohttpTransport, WireAnswer
+from kelviq_async.http1.transport import Http1Transport
+from kelviq_async.transport import WireAnswer
 
 FEATURES = ("--features", "export-data,max-projects")
 
@@ -126,7 +127,7 @@ def test_no_limit_is_not_the_same_as_no_number(run, sold, here, monkeypatch):
         text = json.dumps({"customerId": "c1", "entitlements": [entry]})
         return WireAnswer(200, {"Content-Type": "application/json"}, text.encode())
 
-    monkeypatch.setattr(AiohttpTransport, "send", unlimited)
+    monkeypatch.setattr(Http1Transport, "send", unlimited)
     (here / "in.csv").write_text("id\nc1\n")
     ran = run("check", "--input", "in.csv", "--features", "a,b", "--details")
     assert [row["a_remaining"] for row in written(ran.out)] == ["unlimited"]
@@ -254,7 +255,7 @@ def test_one_feature_nobody_knows_is_named(run, sold, here, monkeypatch):
         text = '{"entitlements": [{"featureId": "a", "hasAccess": 1}, {"featureId": "b", "hasAccess": true}]}'
         return WireAnswer(200, {"Content-Type": "application/json"}, text.encode())
 
-    monkeypatch.setattr(AiohttpTransport, "send", odd)
+    monkeypatch.setattr(Http1Transport, "send", odd)
     (here / "in.csv").write_text("id\nc1\n")
     ran = run("check", "--input", "in.csv", "--features", "a,b")
     (row,) = written(ran.out)
@@ -355,14 +356,14 @@ def test_json_lines(run, sold, here):
         "c2", "c1", 5, None, None, None, 1.5, "c4", "half \ufffd", "c6",
     ]  # fmt: skip
     assert [row["export-data"] for row in rows] == [
-        True, False, False, None, None, None, None, "mine", False, True,
+        True, False, False, None, None, None, None, "mine", None, True,
     ]  # fmt: skip
     assert [row["error"] for row in rows] == [
         None, None, None,
         "line 5 cannot be read: it is no JSON", "line 6 cannot be read: it is no object",
         "line 7 has no text in 'id'", "line 8 has no text in 'id'",
         "the row has a field 'export-data' of its own",
-        None, None,
+        "customer_id must not hold control characters", None,
     ]  # fmt: skip
     assert '"big":12345678901234567890123' in found[2]
 

@@ -252,7 +252,8 @@ async def test_a_terminal_has_a_bar_and_a_log_has_lines(server, start, command, 
 FLAT = """
 import json, resource, sys
 from kelviq_async.cli import main
-from kelviq_async.transport import AiohttpTransport, WireAnswer
+from kelviq_async.http1.transport import Http1Transport
+from kelviq_async.transport import WireAnswer
 
 ENTRY = {"featureType": "METER", "hasAccess": True, "usageLimit": 10, "currentUsage": 3, "remaining": 7}
 
@@ -262,7 +263,7 @@ async def send(self, wire):
     body = json.dumps({"customerId": customer, "entitlements": entries})
     return WireAnswer(200, {"Content-Type": "application/json"}, body.encode())
 
-AiohttpTransport.send = send
+Http1Transport.send = send
 sys.argv[0] = "kelviq-async"
 try:
     main()

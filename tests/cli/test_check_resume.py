@@ -7,7 +7,8 @@ import json
 import pytest
 
 from kelviq_async.emulator import World
-from kelviq_async.transport import AiohttpTransport, WireAnswer
+from kelviq_async.http1.transport import Http1Transport
+from kelviq_async.transport import WireAnswer
 
 ODD = 'name,id\n"two\nlines",c0\n"a ""quote""",c1\nü,c2\n,c3\nlast,c4\n'
 LINES = '{"id":"c0","n":1.10}\n{"id":"c1","s":"ü"}\nnope\n"c3"\n{"id":"c4"}\n'
@@ -246,7 +247,7 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(run, sold, here, mo
         (here / "out.csv").write_text("somebody else's")
         return sold.send(wire)
 
-    monkeypatch.setattr(AiohttpTransport, "send", send)
+    monkeypatch.setattr(Http1Transport, "send", send)
     ran = run(*COMMAND)
     assert (ran.code, "is there already" in ran.err) == (2, True)
     assert (here / "out.csv").read_text() == "somebody else's"
@@ -308,7 +309,7 @@ def test_what_was_answered_together_with_what_stops_it_is_kept(run, sold, here, 
             return WireAnswer(401, {"Content-Type": "application/json"}, b"{}")
         return await sold.send(wire)
 
-    monkeypatch.setattr(AiohttpTransport, "send", send)
+    monkeypatch.setattr(Http1Transport, "send", send)
     ran = run(*COMMAND)
     assert (ran.code, "401" in ran.err) == (2, True)
     assert "3 rows written" in ran.err

@@ -280,6 +280,8 @@ async def test_retry_after_is_found_in_any_case(stack, name):
 def test_retry_after_as_a_number(text, seconds):
     assert _retry_after({"Retry-After": text}) == seconds
     assert _retry_after({}) is None
+    # the same line twice comes as one
+    assert _retry_after({"Retry-After": f"{text}, 7"}) == seconds
 
 
 def test_retry_after_as_a_date():

@@ -11,15 +11,24 @@ import trustme
 
 from kelviq_async import Kelviq, Limits
 from kelviq_async.config import Config
+from kelviq_async.http1.transport import Http1Transport
 from kelviq_async.transport import AiohttpTransport, WireRequest
 
+WAYS = {"straight": Http1Transport, "by aiohttp": AiohttpTransport}
 
-@pytest.fixture(params=["straight", "by session"], autouse=True)
+
+@pytest.fixture(params=WAYS, autouse=True)
 def way(request, monkeypatch):
     """Every test of this folder holds for both ways of sending, which must not differ in anything."""
-    if request.param == "by session":
-        monkeypatch.setattr(AiohttpTransport, "_plain_heads", lambda self, session: None)
+    if request.param == "by aiohttp":
+        monkeypatch.setattr("kelviq_async.http1.transport.stands_between", lambda: True)
     return request.param
+
+
+def pool_of(carrier):
+    """What holds the connections of a transport: a pool of ours, or a session of aiohttp's."""
+    ours = getattr(carrier, "_pool", None)
+    return ours if ours is not None and ours._open else getattr(carrier, "_aiohttp", carrier)._session
 
 
 class Peer:
@@ -120,14 +129,14 @@ async def client():
 
 
 @pytest.fixture
-async def transport():
+async def transport(way):
     """``transport(**settings)``: a transport that is closed when the test is over."""
     transports = []
 
     def make(**settings):
         limits = Limits(**settings.pop("limits", {}))
         config = Config.resolve(server_key="sk_secret", limits=limits, **settings)
-        transports.append(AiohttpTransport(config))
+        transports.append(WAYS[way](config))
         return transports[-1]
 
     yield make

@@ -12,6 +12,8 @@ import pytest
 from kelviq_async import CreateCustomer, Kelviq, Limits, ListCustomers
 from kelviq_async.errors import ClientClosed, OutcomeUnknown, WrongLoop
 
+from .conftest import pool_of
+
 
 async def forever(peer):
     await peer.request()
@@ -136,7 +138,8 @@ async def test_a_transport_alone_tells_closing_from_cancelling(silent, transport
     first = asyncio.create_task(carrier.send(get(silent.url)))
     await silent.busy.wait()
     waiting, cancelled = (asyncio.create_task(carrier.send(get(silent.url))) for _ in range(2))
-    while not carrier._session.connector._waiters:
+    pool = pool_of(carrier)
+    while not (pool.connector._waiters if hasattr(pool, "connector") else len(pool._places._waiters or ())):
         await asyncio.sleep(0)
     cancelled.cancel()
     await carrier.close()
@@ -166,10 +169,10 @@ async def test_closing_goes_on_in_a_cancelled_scope(serve, client, lists):
     with anyio.CancelScope() as scope:
         async with kelviq:
             await kelviq.send(ListCustomers())
-            session = kelviq._runtime.transport._session
+            pool = pool_of(kelviq._runtime.transport)
             scope.cancel()
             await anyio.sleep_forever()
-    assert session.closed
+    assert pool.closed
     assert asyncio.all_tasks() - before <= server.tasks
 
 
@@ -177,13 +180,13 @@ async def test_closing_that_is_cancelled_has_closed(serve, client, lists):
     server = await serve(lists)
     kelviq = client(server.url)
     await kelviq.send(ListCustomers())
-    session = kelviq._runtime.transport._session
+    pool = pool_of(kelviq._runtime.transport)
     closing = asyncio.create_task(kelviq.close())
     await asyncio.sleep(0)
     closing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await closing
-    assert session.closed
+    assert pool.closed
     with pytest.raises(ClientClosed):
         await kelviq.send(ListCustomers())
 

@@ -19,6 +19,7 @@ from kelviq_async.errors import (
     TimedOut,
     UnreadableAnswer,
 )
+from kelviq_async.transport import AiohttpTransport
 
 SOON = 0.3
 """Seconds until a call that nobody answers is given up; loopback needs a hundredth of that."""
@@ -275,7 +276,7 @@ async def test_a_no_stays_a_no_where_its_explanation_breaks_off(serve, client, s
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PATCH"])
 @pytest.mark.parametrize("private_switch", [True, False])
-async def test_aiohttp_resends_nothing_by_itself(serve, transport, get, *, response, method, private_switch):
+async def test_nothing_is_resent_below(serve, transport, get, *, response, method, private_switch):
     async def script(peer):
         await peer.request()
         await peer.write(response())
@@ -284,10 +285,11 @@ async def test_aiohttp_resends_nothing_by_itself(serve, transport, get, *, respo
     server = await serve(script)
     carrier = transport()
     assert (await carrier.send(get(server.url))).status == 200
-    # should aiohttp rename its switch one day, then the connector still stops it
-    carrier._session._retry_connection = private_switch
+    if isinstance(carrier, AiohttpTransport):
+        # should aiohttp rename its switch one day, then the connector still stops it
+        carrier._session._retry_connection = private_switch
     request = get(server.url)
-    request.method = method
+    request.method, request.headers = method, {"Content-Type": "application/json"}
     error = await failure_of(carrier.send(request))
     assert error.failure is FailureClass.AMBIGUOUS
     assert len(server.requests) == 2

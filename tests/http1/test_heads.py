@@ -3,29 +3,27 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from kelviq_async import heads
-from kelviq_async.heads import Heads
+from kelviq_async.http1 import heads
+from kelviq_async.http1.heads import Heads
 from kelviq_async.transport import WireRequest
 
 
-class Template:
-    def __init__(self, method, url, headers):
-        self.url = url
-        self.headers = {"Host": "kelviq.test", **headers, "Content-Length": "99"}
+@pytest.fixture
+def made(monkeypatch):
+    """Each head that was put together."""
+    real, seen = heads._head, []
+
+    def noted(*args):
+        seen.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(heads, "_head", noted)
+    return seen
 
 
 @pytest.fixture
-def made():
-    return []
-
-
-@pytest.fixture
-def prepared(made):
-    def make(*args):
-        made.append(Template(*args))
-        return made[-1]
-
-    known = Heads(make)
+def prepared():
+    known = Heads()
 
     def prepare(method="GET", url="https://kelviq.test/api/x?a=1", headers=None, body=None, **more):
         return known.prepared(
@@ -35,18 +33,39 @@ def prepared(made):
     return prepare
 
 
-def test_a_read(prepared, made):
-    template, block = prepared()
-    assert block == b"GET /api/x?a=1 HTTP/1.1\r\nHost: kelviq.test\r\nA: b\r\n\r\n"
-    assert template is made[0]
-    assert template.url == "https://kelviq.test/"
+def test_a_read(prepared):
+    origin, block = prepared()
+    assert block == (
+        b"GET /api/x?a=1 HTTP/1.1\r\nHost: kelviq.test\r\nA: b\r\nAccept-Encoding: gzip, deflate\r\n\r\n"
+    )
+    assert origin == ("kelviq.test", 443, True)
 
 
 def test_a_write(prepared):
     _, block = prepared("POST", headers={"Content-Type": "application/json"}, body=b"{}")
     head, _, body = block.partition(b"\r\n\r\n")
-    assert head.endswith(b"\r\nContent-Type: application/json\r\nContent-Length: 2")
+    assert b"\r\nContent-Type: application/json\r\n" in head
+    assert head.endswith(b"\r\nContent-Length: 2")
     assert body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host"),
+    [
+        ("http://kelviq.test/", ("kelviq.test", 80, False), "kelviq.test"),
+        ("http://kelviq.test:80/", ("kelviq.test", 80, False), "kelviq.test"),
+        ("https://kelviq.test:443/", ("kelviq.test", 443, True), "kelviq.test"),
+        ("https://kelviq.test:80/", ("kelviq.test", 80, True), "kelviq.test:80"),
+        ("http://KELVIQ.test:8080/x", ("kelviq.test", 8080, False), "kelviq.test:8080"),
+        ("http://127.0.0.1:8080/x", ("127.0.0.1", 8080, False), "127.0.0.1:8080"),
+        ("http://[::1]/x", ("::1", 80, False), "[::1]"),
+        ("https://[::1]:8443/x", ("::1", 8443, True), "[::1]:8443"),
+    ],
+)
+def test_where_it_goes(prepared, url, origin, host):
+    found, block = prepared(url=url)
+    assert found == origin
+    assert f"\r\nHost: {host}\r\n".encode() in block
 
 
 def test_no_body_has_the_length_nought(prepared):
@@ -98,6 +117,23 @@ def test_the_memory_for_heads_is_bounded(prepared, made, monkeypatch):
         {"headers": {"A": "1\rB: 2"}},
         {"headers": {"A": "\0"}},
         {"headers": {"A\r\nB": "2"}},
+        {"url": "https://kelviq.test./x"},
+        {"url": "https://kelviq..test/x"},
+        {"url": "https://kelviq.test:0/x"},
+        {"url": "https://kelviq.test:99999/x"},
+        {"url": "https://kelviq.test:port/x"},
+        {"url": "https://[fe80::1%25eth0]/x"},
+        {"url": "https://[::1/x"},
+        {"url": "https://kélviq.test/x"},
+        {"url": "https://kelviq.test?a/x"},
+        {"url": "ftp://kelviq.test/x"},
+        {"url": "https:///x"},
+        {"headers": {"": "1"}},
+        {"headers": {"A B": "1"}},
+        {"headers": {"A:": "1"}},
+        {"headers": {"Ä": "1"}},
+        {"headers": {"A": "1", "a": "2"}},
+        {"headers": {"Accept-Encoding": "br"}},
         {"headers": {"Host": "elsewhere"}},
         {"headers": {"Content-Length": "1"}},
         {"headers": {"transfer-ENCODING": "chunked"}},
@@ -115,10 +151,10 @@ def test_what_is_not_plain_is_left_to_others(prepared, unusual):
 
 @given(value=st.text(), name=st.text(min_size=1), path=st.text())
 def test_nothing_adds_a_line(value, name, path):
-    known = Heads(Template)
+    known = Heads()
     found = known.prepared(WireRequest("GET", f"https://kelviq.test/{path}", {name: value}))
     if found is not None:
         head = found[1].removesuffix(b"\r\n\r\n")
-        assert head.count(b"\n") == head.count(b"\r") == head.count(b"\r\n") == 2
+        assert head.count(b"\n") == head.count(b"\r") == head.count(b"\r\n") == 3
         assert head.split(b"\r\n")[0].count(b" ") == 2
         assert b"\0" not in head
