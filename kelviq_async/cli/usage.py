@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
@@ -14,12 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import ConfigError, Kelviq, KelviqError
+from ..config import FOREVER
 from ..usage import Journal, Ledger, Report, State, UsagePolicy
 from ..usage.settling import Resolution, check_settling, settled
 from .showing import as_json
 
-WIDE: Final = 120
-"""Columns of a terminal from which on a table has room for reasons."""
+WIDE: Final = 110
+"""Columns of a terminal from which on a table has room for moments."""
 VARIABLE: Final = "KELVIQ_JOURNAL"
 _MORE: Final = f"""\
 The journal is the path of a SqliteJournal or the redis:// address of a RedisJournal; by default what \
@@ -40,29 +42,37 @@ _MEANS: Final = {
 }
 
 JournalName = Annotated[str | None, Parameter(name=["--journal", "-j"], env_var=VARIABLE)]
+Prefix = Annotated[str | None, Parameter(name="--prefix", env_var=f"{VARIABLE}_PREFIX")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 
 app = App(name="usage", help_epilogue=_MORE, help_format="plaintext")
 
 
 @app.command
-def status(*, journal: JournalName = None, json: AsJson = False) -> None:
+def status(*, journal: JournalName = None, prefix: Prefix = None, json: AsJson = False) -> None:
     """Show how many records are where.
 
     Parameters
     ----------
     journal
         The journal.
+    prefix
+        What the keys of a journal in Redis begin with, where it was given a prefix of its own.
     json
         Print it as JSON.
     """
-    ledger = _run(_looked(journal, lambda opened: opened.ledger()))
+    ledger = _run(_looked(journal, prefix, lambda opened: opened.ledger()))
     _show_ledger(ledger, as_data=json)
 
 
 @app.command(name="list")
 def list_(
-    *, state: Listed = "open", limit: int = 100, journal: JournalName = None, json: AsJson = False
+    *,
+    state: Listed = "open",
+    limit: int = 100,
+    journal: JournalName = None,
+    prefix: Prefix = None,
+    json: AsJson = False,
 ) -> None:
     """List reports, the oldest first; by default those that wait for somebody to settle them.
 
@@ -74,6 +84,8 @@ def list_(
         How many of each state at most.
     journal
         The journal.
+    prefix
+        What the keys of a journal in Redis begin with, where it was given a prefix of its own.
     json
         Print them as JSON.
     """
@@ -84,11 +96,14 @@ def list_(
     async def listed(opened: Journal) -> list[Report]:
         return [report for each in states for report in await opened.reports(each, limit)]
 
-    reports = _run(_looked(journal, listed))
+    reports = _run(_looked(journal, prefix, listed))
     if json:
         print(as_json([_data(report) for report in reports]))
     elif reports:
         _show_reports(reports)
+        found = Counter(report.state for report in reports)
+        if limit in found.values():
+            print(f"only the oldest {limit:,} of each state are shown: --limit", file=sys.stderr)
     else:
         Console().print("Nothing.", style="dim")
 
@@ -99,8 +114,10 @@ def settle(
     resolution: Resolution,
     /,
     *,
-    note: str = "",
+    # in the docstring its name would begin a section of notes
+    note: Annotated[str, Parameter(help="Why, for whoever looks later.", show_default=False)] = "",
     journal: JournalName = None,
+    prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
     """Say what is to become of an unresolved or rejected report, with all its records.
@@ -111,11 +128,10 @@ def settle(
         The report's id, or that of one of its records.
     resolution
         delivered: Kelviq has counted it. resend: it has not, send it again. discard: it is not to count.
-
-    Note:
-        Why, for whoever looks later.
     journal
         The journal.
+    prefix
+        What the keys of a journal in Redis begin with, where it was given a prefix of its own.
     json
         Print the report as JSON.
     """
@@ -127,11 +143,11 @@ def settle(
         check_settling(id, resolution, note)
     except KelviqError as error:
         _fail(str(error))
-    report = _run(_looked(journal, done))
+    report = _run(_looked(journal, prefix, done))
     if json:
         print(as_json(_data(report)))
         return
-    what = f"{report.records} record{'s' if report.records != 1 else ''} of {report.feature_id}"
+    what = f"{report.records} record{'s' if report.records != 1 else ''} of {_plain(report.feature_id)}"
     print(f"{report.id}: {what}, {report.behaviour.value} {report.value}, now {report.state.value}")
 
 
@@ -142,6 +158,7 @@ def flush(
     account: str | None = None,
     production: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     journal: JournalName = None,
+    prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
     """Send what is pending. Ends with 0 if nothing is pending any more, else with 1.
@@ -156,13 +173,17 @@ def flush(
         Talk to production; otherwise it is KELVIQ_ENV, or the sandbox.
     journal
         The journal.
+    prefix
+        What the keys of a journal in Redis begin with, where it was given a prefix of its own.
     json
         Print the ledger as JSON.
     """
     environment: dict[str, Any] = {"environment": "production"} if production else {}
+    if not 0 <= deadline <= FOREVER:
+        _fail(f"--deadline must be a number of seconds from 0 to {FOREVER:g}")
 
     async def flushed() -> Ledger:
-        opened = journal_of(journal)
+        opened = journal_of(journal, prefix)
         await _there(opened)
         settings = {"account": account, "journal": opened, "usage_policy": UsagePolicy(shutdown=0)}
         async with Kelviq.from_env(**settings, **environment) as kelviq:
@@ -173,8 +194,12 @@ def flush(
     raise SystemExit(1 if ledger.pending else 0)
 
 
-def journal_of(name: str | None) -> Journal:
+def journal_of(name: str | None, prefix: str | None = None) -> Journal:
     """The journal that a path or an address names.
+
+    Args:
+        name: The path or address.
+        prefix: What its keys begin with, if it is one in Redis and not under the usual ones.
 
     Raises:
         ConfigError: There is no such journal.
@@ -184,7 +209,7 @@ def journal_of(name: str | None) -> Journal:
     if "://" in name:
         from ..usage import RedisJournal  # noqa: PLC0415  redis is an extra
 
-        return RedisJournal(name)
+        return RedisJournal(name) if prefix is None else RedisJournal(name, prefix=prefix)
     from ..usage import SqliteJournal  # noqa: PLC0415  who uses Redis need not have SQLite
 
     return SqliteJournal(name)
@@ -198,8 +223,8 @@ async def _there(journal: Journal) -> None:
         await journal.close()
 
 
-async def _looked(name: str | None, look: Callable[[Journal], Awaitable[T]]) -> T:
-    journal = journal_of(name)
+async def _looked(name: str | None, prefix: str | None, look: Callable[[Journal], Awaitable[T]]) -> T:
+    journal = journal_of(name, prefix)
     try:
         await journal.open(None)
         return await look(journal)
@@ -243,7 +268,7 @@ def _show_ledger(ledger: Ledger, *, as_data: bool) -> None:
     if ledger.late:
         table.add_row("late", f"{ledger.late:,}", "of these: their meter had started anew", style="yellow")
     if ledger.skipped:
-        means = "pieces of the journal that a crash left unreadable"
+        means = "pieces that a crash left unreadable, mostly of what nobody had a receipt for"
         table.add_row("skipped", f"{ledger.skipped:,}", means, style="yellow")
     console.print(table, highlight=False)
     if not ledger.balanced:
@@ -253,30 +278,34 @@ def _show_ledger(ledger: Ledger, *, as_data: bool) -> None:
 def _show_reports(reports: list[Report]) -> None:
     console = Console()
     wide = console.width >= WIDE
-    table = Table(header_style="bold")
+    # without lines between them, so that ids and long numbers stand side by side in 80 columns
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2 if wide else 1, 0, 0))
     table.add_column("id", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for name in ("customer", "feature"):
-        table.add_column(name, overflow="fold", min_width=12)
+        table.add_column(name, overflow="fold", min_width=len("customer"))
     for name in ("units", "records"):
         table.add_column(name, justify="right", no_wrap=True)
     if wide:
         table.add_column("sent (UTC)", no_wrap=True)
-        table.add_column("why", overflow="fold", ratio=1)
     for report in reports:
         units = f"{report.value:+,}" if report.behaviour.value == "DELTA" else f"= {report.value:,}"
         feature = f"{report.feature_id} ({report.resource_id})" if report.resource_id else report.feature_id
         state = report.state.value.replace("_", " ")
-        more = (f"{report.sent_at:%Y-%m-%d %H:%M:%S}", _why(report)) if wide else ()
+        more = (f"{report.sent_at:%Y-%m-%d %H:%M:%S}",) if wide else ()
         row = (report.id, state, report.customer_id, feature, units, f"{report.records:,}", *more)
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(_plain(each)) for each in row))
     console.print(table, highlight=False)
-    if not wide:
-        for report in reports:
-            if _why(report):
-                console.print(f"{report.id}  {escape(_why(report))}", highlight=False, soft_wrap=True)
+    for report in reports:
+        if why := _why(report):
+            console.print(f"{report.id}  {escape(_plain(why))}", highlight=False, soft_wrap=True)
     if any(report.state in _OPEN for report in reports):
         console.print("settle one with: kelviq-async usage settle ID delivered|resend|discard", style="dim")
+
+
+def _plain(text: str) -> str:
+    """A text that does to a terminal what it looks like: it may come from customers, or from Kelviq."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _why(report: Report) -> str:

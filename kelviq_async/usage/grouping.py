@@ -33,7 +33,7 @@ class Gathering:
             if head is None:
                 self._heads[record.key] = _Head(place, record, self._policy)
             elif not head.closed:
-                head.take(place, record, self._policy)
+                head.take(place, record, self._policy, self._ahead)
 
     def due(self, now: float, *, hurry: bool = False) -> Iterator[tuple[Run | None, float]]:
         """What may be sent: of each key the run of records at its head, the one with the oldest record first.
@@ -98,13 +98,13 @@ class _Head:
         self.reset_at = record.reset_at
         self.closed = record.behaviour != UsageBehaviour.DELTA or self._full(policy)
 
-    def take(self, place: int, record: Record, policy: UsagePolicy) -> None:
+    def take(self, place: int, record: Record, policy: UsagePolicy, ahead: float) -> None:
         """Add a record, or close the run before it."""
         value = self.value + record.value
         if (
             record.behaviour != UsageBehaviour.DELTA
             or abs(value) > policy.max_units
-            or not self._same_period(record)
+            or not self._same_period(record, ahead)
         ):
             self.closed = True
             return
@@ -113,13 +113,16 @@ class _Head:
         self.last, self.last_at = place, record.recorded_at
         self.closed = self._full(policy)
 
-    def _same_period(self, record: Record) -> bool:
+    def _same_period(self, record: Record, ahead: float) -> bool:
         """Whether a record counts in the period of the run, as far as is known of either."""
         if self.reset_at is None:
             self.reset_at = record.reset_at
             return True
-        # never compared with recorded_at: that is our clock, and this is Kelviq's
-        return record.reset_at in {None, self.reset_at}
+        if record.reset_at is None:
+            # once a meter has started anew, its next reset is unknown until somebody asks: what was recorded
+            # then is not late, and must not be held with what is
+            return record.recorded_at + ahead < self.reset_at
+        return record.reset_at == self.reset_at
 
     def _full(self, policy: UsagePolicy) -> bool:
         return len(self.taken) >= policy.max_records or abs(self.value) >= policy.max_units

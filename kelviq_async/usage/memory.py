@@ -37,9 +37,14 @@ class MemoryJournal:
         most: Records it holds at most; then it takes no more until some are delivered. Those that are
             delivered or discarded make room for new ones, also before they would have been folded.
         adopt: Whether it may be opened for another account than before.
+
+    Raises:
+        ConfigError: ``most`` is no whole number of at least 1.
     """
 
     def __init__(self, *, most: int = 1_000_000, adopt: bool = False) -> None:
+        if type(most) is not int or most < 1:
+            raise ConfigError("most must be a whole number of at least 1")
         self._most = most
         self._adopt = adopt
         self._begin()

@@ -10,7 +10,7 @@ from ..api import usage as api
 from ..api.behaviours import UsageBehaviour
 from ..api.usage import EventReport, ReportEvent
 from ..checks import identifier_problem, invalid, plain_text
-from ..config import checked_seconds
+from ..config import FOREVER
 from ..errors import ConfigError
 from ..model import UNSET, Unset
 from .policy import LARGEST
@@ -182,19 +182,21 @@ class UsageRecords(api.Usage):
         """Send what is pending now, without waiting for more to add up.
 
         Args:
-            deadline: Seconds it may take; None for as long as it takes.
+            deadline: Seconds to wait for it, at least 0; None for as long as it takes.
 
         Returns:
             The ledger when all that was pending has come to an end, or when time was up.
 
         Raises:
+            InvalidRequest: The deadline cannot be right.
             Unauthorized: The key is refused; everything is kept.
             Forbidden: Likewise.
+            ApiError: The address is wrong, as something else answers there; everything is kept.
+            ClientClosed: The client was closed meanwhile; what is pending stays in the journal.
             ConfigError: The client has no journal.
             JournalError: It failed.
         """
-        seconds = 0.0 if deadline == 0 else checked_seconds(deadline, "deadline")
-        return await self._recorder().flush(seconds)
+        return await self._recorder().flush(_seconds(deadline))
 
     def _recorder(self) -> Recorder:
         recorder: Recorder | None = self._client.recorder
@@ -234,6 +236,14 @@ def _key(customer_id: object, feature_id: object, resource_id: object) -> Key:
             raise invalid("resource_id", problem)
     resource = None if resource_id is None else plain_text(resource_id)
     return Key(plain_text(customer_id), plain_text(feature_id), resource)
+
+
+def _seconds(deadline: object) -> float | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 <= deadline <= FOREVER:
+        return float(deadline)
+    raise invalid("deadline", f"must be a number of seconds from 0 to {FOREVER}, or None")
 
 
 def _units(name: str, value: object) -> int:

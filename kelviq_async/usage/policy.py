@@ -79,6 +79,9 @@ class UsagePolicy:
             raise ConfigError("usage policy: lease must be at least twice the timeout of one report")
         _check_word("ambiguous", self.ambiguous, "hold", "resend")
         _check_word("late", self.late, "hold", "send")
+        watches = all(callable(getattr(self.observer, name, None)) for name in ("moved", "measured"))
+        if self.observer is not None and (isinstance(self.observer, type) or not watches):
+            raise ConfigError("usage policy: observer must be an object with moved() and measured()")
 
 
 def _check_seconds(name: str, value: Any, *, least: float) -> None:

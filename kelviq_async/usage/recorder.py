@@ -11,7 +11,6 @@ import secrets
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,6 +29,10 @@ logger = logging.getLogger("kelviq_async")
 
 ABANDONED: Final = 10_000
 """So many records are remembered whose caller did not wait for the journal."""
+LOOKS: Final = 100
+"""So many records are looked for in vain at a time, to see whether another process has sent them ..."""
+SWEEP: Final = 0.5
+"""... and for so many seconds at most, during which nothing new is sent."""
 
 
 class Recorder:
@@ -78,9 +81,10 @@ class Recorder:
         self._at_exit = False
         self._closed = False
         self._exiting = False
+        self._kept = _Kept()
         # last of all, when no other thread goes on working with the client; a program's own hooks, if
         # registered later, run before it
-        _at_exit(weakref.WeakMethod(self._exit))
+        atexit.register(self._kept.exit)
 
     # Its life
 
@@ -88,6 +92,8 @@ class Recorder:
         """Begin on the running loop: open the journal, and send what is pending in it."""
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        # a client that a program has let go of without closing it has usage to send, too
+        self._kept.recorder = self
         if self._pid != os.getpid():
             # workers are forked from one parent, and a journal takes no id twice
             self._pid, self._token = os.getpid(), secrets.token_hex(8)
@@ -105,7 +111,7 @@ class Recorder:
         self._sending = self._loop.create_task(self._sent(sender, self._opening))
         if not self._at_exit:
             self._at_exit = True
-            _before_exit(weakref.WeakMethod(self._threads_end))
+            _before_exit(self._kept.threads_end)
 
     async def _opened(self, sender: Sender) -> None:
         try:
@@ -176,6 +182,7 @@ class Recorder:
         sender, opening, sending, loop = self._sender, self._opening, self._sending, self._loop
         self._sender = self._opening = self._sending = self._loop = None
         self._closed = True
+        self._kept.recorder = None
         if sender is None or opening is None or sending is None:
             return
         if self._pid != os.getpid():
@@ -204,7 +211,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001  all that was accepted is in it
             say_failed("the usage journal could not be closed in order", error, 1)
 
-    def _threads_end(self) -> None:
+    def threads_end(self) -> None:
         """The main thread has ended: send what is pending while threads can still be started.
 
         Other threads may go on for as long as they like, so that nothing is closed on them; where the loop
@@ -214,7 +221,7 @@ class Recorder:
             return
         process = sys.modules.get("multiprocessing.process")
         if not self._loop.is_running() or (process and process.parent_process() is not None):
-            self._exit()  # a child of multiprocessing never comes to its atexit hooks
+            self.exit()  # a child of multiprocessing never comes to its atexit hooks
             return
         flushing = asyncio.run_coroutine_threadsafe(self._flushed(), self._loop)
         with contextlib.suppress(Exception):
@@ -225,7 +232,7 @@ class Recorder:
         if sender is not None and opening is not None and _succeeded(opening) and sender.stopped_by is None:
             await sender.flush(self.policy.shutdown, again=False)
 
-    def _exit(self) -> None:
+    def exit(self) -> None:
         """The interpreter exits, and nobody has closed the client: do it now."""
         if self._pid != os.getpid() or self._loop is None or self._sender is None:
             return
@@ -259,8 +266,10 @@ class Recorder:
             JournalError: It could not be kept; nothing was accepted.
             OutcomeUnknown: Nobody knows whether it was accepted.
         """
-        sender, opening = self._sender, self._opening
-        if sender is None or opening is None or not _succeeded(opening):
+        sender, opening, sending = self._sender, self._opening, self._sending
+        # somebody who cancels all tasks there are has ended the sending, too
+        running = sending is not None and not sending.done()
+        if sender is None or opening is None or not running or not _succeeded(opening):
             sender = await self.ready()
         elif self._loop is not asyncio.get_running_loop():
             raise WrongLoop("this client belongs to the event loop it first ran on")
@@ -305,11 +314,18 @@ class Recorder:
 
     async def _tidy(self) -> None:
         """See which of our records another process has sent."""
-        self.uncounted.tidy()
-        for key, number in self.uncounted.overdue():
-            report = await self.journal.find(self._id_of(number))
-            if report is not None and report.state is not State.IN_FLIGHT:
-                self.uncounted.end_through(key, number, counted=report.state is not State.REJECTED)
+        end, in_vain = time.monotonic() + SWEEP, 0
+        for keys in self.uncounted.sweep():
+            for key in keys:
+                while (number := self.uncounted.overdue(key)) is not None:
+                    report = await self.journal.find(self._id_of(number))
+                    if report is None or report.state is State.IN_FLIGHT:
+                        in_vain += 1
+                        break
+                    self.uncounted.end_through(key, number, counted=report.state is not State.REJECTED)
+            if in_vain >= LOOKS or time.monotonic() > end:
+                return  # the others have their turn the next time
+            await asyncio.sleep(0)
 
     async def settle(self, id: str, resolution: Resolution, note: str) -> Report:
         """See ``Usage.settle``."""
@@ -333,29 +349,28 @@ async def _lapsed(journal: Journal, owner_id: str) -> None:
             await journal.lapse(seen, "its sender's event loop had ended")
 
 
-def _at_exit(method: Callable[[], Callable[[], None] | None]) -> None:
-    """Have a method called by ``atexit``, as long as its object lives."""
+class _Kept:
+    """The recorder that the interpreter's exit has to end: none before it begins, and once it has ended."""
 
-    def call() -> None:
-        found = method()
-        if found is not None:
-            found()
+    recorder: Recorder | None = None
 
-    atexit.register(call)
+    def threads_end(self) -> None:
+        """The main thread has ended."""
+        if self.recorder is not None:
+            self.recorder.threads_end()
+
+    def exit(self) -> None:
+        """The interpreter exits."""
+        if self.recorder is not None:
+            self.recorder.exit()
 
 
-def _before_exit(method: Callable[[], Callable[[], None] | None]) -> None:
-    """Have a method called when the interpreter exits, as long as its object lives."""
-
-    def call() -> None:
-        found = method()
-        if found is not None:
-            found()
-
+def _before_exit(hook: Callable[[], None]) -> None:
+    """Have something called when the interpreter exits."""
     # Earlier than atexit, while threads can still be started: looking a host name up takes one. Where
     # this Python has no such hook, hosts that are known already can still be reached.
     register = getattr(threading, "_register_atexit", atexit.register)
     with contextlib.suppress(RuntimeError):  # the interpreter is exiting already
         import concurrent.futures.thread  # noqa: F401, PLC0415  its own hook must be registered before
 
-        register(call)
+        register(hook)

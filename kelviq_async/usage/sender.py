@@ -398,7 +398,8 @@ class Sender:
                 ledger = await self._ledger(end)
                 if await self._has_ended(ledger, since, ledger.accepted - before, others=again):
                     self.flushed = True
-                    return ledger
+                    # what was in flight when it was read may have ended since
+                    return await self._ledger(end) if ledger.in_flight else ledger
                 if self.stopped_by is not None and not self._tasks:
                     raise self.stopped_by
                 if self._ending:

@@ -56,6 +56,11 @@ async def settled(journal: Journal, id: str, resolution: Resolution, note: str) 
     moved = await journal.move(
         report.id, state, reason=report.reason, note=note or None, late=late, among=_FROM
     )
-    if moved is None:
-        raise invalid("id", f"is {report.state.value}: only what is unresolved or rejected is settled")
-    return moved
+    if moved is not None:
+        return moved
+    # somebody else may have settled it in this very moment
+    now = await journal.find(id) if report.state in _FROM else report
+    if now is not None and now.state is state:
+        return now
+    where = "pending again" if now is None else now.state.value
+    raise invalid("id", f"is {where}: only what is unresolved or rejected is settled")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import Final
 
@@ -26,9 +26,9 @@ RESETS: Final = 100_000
 TOGETHER: Final = 1.0
 """Seconds whose DELTAs are kept as one number."""
 OVERDUE: Final = 10.0
-"""Seconds after which to look whether another process has sent a record ..."""
-LOOKS: Final = 100
-"""... and how many such looks at a time."""
+"""Seconds after which to look whether another process has sent a record."""
+STEP: Final = 50
+"""Counters gone through at a time; then others have their turn on the event loop."""
 
 
 class _Open:
@@ -127,6 +127,7 @@ class Uncounted:
         self._clock = clock
         self._counters: dict[tuple[str, str], dict[str | None, _Counter]] = {}
         self._resets: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._swept = 0
 
     def add(self, key: Key, number: int, behaviour: UsageBehaviour, value: int) -> None:
         """A record is being accepted. ``number`` grows from record to record."""
@@ -164,16 +165,12 @@ class Uncounted:
         counter = self._found(key)
         return counter is not None and number > counter.through
 
-    def overdue(self) -> list[tuple[Key, int]]:
-        """Records to look for, as another process may have sent them: keys and numbers."""
-        before = self._clock() - OVERDUE
-        found = [
-            (Key(*name, resource_id), counter.open[0].last)
-            for name, counters in self._counters.items()
-            for resource_id, counter in counters.items()
-            if counter.open and counter.open[0].at < before
-        ]
-        return found[:LOOKS]
+    def overdue(self, key: Key) -> int | None:
+        """The number of a record to look for, as another process may have sent it; None without one."""
+        counter = self._found(key)
+        if counter is None or not counter.open or counter.open[0].at >= self._clock() - OVERDUE:
+            return None
+        return counter.open[0].last
 
     def of(self, customer_id: str, feature_id: str, used: int | None, since: float) -> int:
         """Units to take off what an answer says remains.
@@ -213,15 +210,32 @@ class Uncounted:
         """Begin anew, in a process that was forked."""
         self._counters.clear()
 
-    def tidy(self) -> None:
-        """Forget what every answer in use has seen."""
-        before = self._clock() - REMEMBERED
-        for name, counters in list(self._counters.items()):
-            for resource_id, counter in list(counters.items()):
-                if counter.idle(before):
-                    del counters[resource_id]
-            if not counters:
-                del self._counters[name]
+    def sweep(self) -> Iterator[list[Key]]:
+        """Go through the counters in steps, and forget what every answer in use has seen.
+
+        Who stops half way goes on there the next time.
+
+        Yields:
+            Of each step, the keys that have something overdue.
+        """
+        names = list(self._counters)
+        begin = self._swept if self._swept < len(names) else 0
+        names = names[begin:] + names[:begin]
+        for start in range(0, len(names), STEP):
+            self._swept = (begin + start + STEP) % len(names)
+            before = self._clock() - REMEMBERED
+            keys = [key for name in names[start : start + STEP] for key in self._tidied(name, before)]
+            yield [key for key in keys if self.overdue(key) is not None]
+        self._swept = begin
+
+    def _tidied(self, name: tuple[str, str], before: float) -> list[Key]:
+        counters = self._counters.get(name, {})
+        for resource_id, counter in list(counters.items()):
+            if counter.idle(before):
+                del counters[resource_id]
+        if not counters:
+            self._counters.pop(name, None)
+        return [Key(*name, resource_id) for resource_id in counters]
 
     def _found(self, key: Key) -> _Counter | None:
         return self._counters.get(key[:2], {}).get(key.resource_id)

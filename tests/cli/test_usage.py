@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import re
+import secrets
 
 import pytest
 
 from kelviq_async import Kelviq, UsagePolicy
 from kelviq_async.emulator import World
-from kelviq_async.usage import SqliteJournal
+from kelviq_async.usage import RedisJournal, SqliteJournal
+from kelviq_async.usage.records import Key, State
+from tests.usage.pieces import SCOPE, claimed, owner, record
 
 ENTITLED = {
     "features": [{"identifier": "api-calls", "featureType": "METER"}],
@@ -89,6 +93,60 @@ def test_the_list_shows_what_waits_for_somebody_and_why(run, journal, monkeypatc
     assert ran.code == 0
     for text in ("user-123", "[red]nobody", "+7", "+1,000", "OutcomeUnknown", "usage settle ID"):
         assert text in ran.out
+
+
+@pytest.fixture
+def extreme(path):
+    """What was rejected, with the longest number there is, long ids, and a reason to mislead a terminal."""
+
+    async def written():
+        journal = SqliteJournal(path)
+        await journal.open(SCOPE)
+        key = Key("0c9d8f1e-2f2b-4a0e-8f07-3b4c4c1f7f0e", "a-feature-with-a-long-name", "room\u202e1")
+        await journal.append([record(key, -(2**53) + 1)])
+        report = await claimed(journal, owner(), key)
+        await journal.move(report.id, State.REJECTED, reason="BadRequest 400: \x1b[31mred\nlines")
+        await journal.close()
+        return report.id
+
+    return asyncio.run(written())
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_the_list_fits_the_terminal_and_shows_all_of_it(run, path, extreme, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = run("usage", "list", "-j", path)
+    head, *rows = ran.out.splitlines()
+    rows = rows[: next(n for n, row in enumerate(rows) if row.startswith(extreme) and "400" in row)]
+    assert head.split()[:6] == ["id", "state", "customer", "feature", "units", "records"]
+    assert all(len(row) <= columns for row in (head, *rows))
+    assert rows[0].split()[:2] == [extreme, "rejected"]
+    assert re.search(r" -9,007,199,254,740,991 +1\b", rows[0])
+    for start, whole in (("customer", "0c9d8f1e-2f2b-4a0e-8f07-3b4c4c1f7f0e"), ("feature", "a-feature-with")):
+        place = head.index(start)
+        assert whole in "".join(row[place:].split(" ")[0] for row in rows)
+
+
+def test_nothing_in_a_list_does_something_to_the_terminal(run, path, extreme):
+    ran = run("usage", "list", "-j", path)
+    assert not {"\x1b", "\u202e"} & set(ran.out)
+    assert f"{extreme}  BadRequest 400: \\x1b[31mred\\nlines\n" in ran.out
+
+
+def test_the_help_says_what_each_option_is_for(run):
+    for command in ("status", "list", "settle", "flush"):
+        ran = run("usage", command, "--help")
+        options = [line for line in ran.out.splitlines() if line.startswith("│ --")]
+        assert len(options) >= 2
+        assert [each for each in options if len(each.split()) < 5] == []
+    assert "whoever looks later" in run("usage", "settle", "--help").out
+
+
+@pytest.mark.parametrize("deadline", ["-1", "nan", "inf", "-0.5"])
+def test_deadlines_that_cannot_be(run, path, deadline):
+    ran = run("usage", "flush", "-j", path, "--deadline", deadline)
+    assert (ran.code, ran.out) == (2, "")
+    assert "--deadline must be a number of seconds from 0" in ran.err
 
 
 def test_the_list_by_state_and_limit(run, journal):
@@ -185,3 +243,32 @@ def test_an_address_names_a_redis_journal(run):
     ran = run("usage", "status", "-j", "redis://127.0.0.1:1/0")
     assert ran.code == 2
     assert "Redis" in ran.err
+
+
+def test_a_journal_in_redis_may_have_a_prefix_of_its_own(run, redis_url, monkeypatch):
+    prefix = f"acme-{secrets.token_hex(4)}"
+
+    async def used():
+        journal = RedisJournal(redis_url, prefix=prefix)
+        await journal.open(SCOPE)
+        await journal.append([record()])
+        await journal.close()
+
+    asyncio.run(used())
+    ran = run("usage", "status", "-j", redis_url, "--prefix", f"{prefix}-2")
+    assert ran.code == 2
+    assert f"'{prefix}-2'" in ran.err
+    ran = run("usage", "status", "-j", redis_url, "--prefix", prefix, "--json")
+    assert json.loads(ran.out)["pending"] == 1
+    monkeypatch.setenv("KELVIQ_JOURNAL_PREFIX", prefix)
+    monkeypatch.setenv("KELVIQ_JOURNAL", redis_url)
+    assert run("usage", "list").code == run("usage", "status").code == 0
+    assert "no report" in run("usage", "settle", "x", "resend").err
+    assert "a key is needed" in run("usage", "flush").err
+    assert "prefix must be" in run("usage", "list", "--prefix", "{}").err
+
+
+def test_a_list_that_is_cut_off_says_so(run, journal):
+    both = "only the oldest 1 of each state are shown: --limit\n"
+    assert run("usage", "list", "-j", journal, "--limit", "1").err == both
+    assert run("usage", "list", "-j", journal, "--limit", "2").err == ""

@@ -50,7 +50,7 @@ async def crash(world, folder, kind, *told, lanes=LANES):
         )
         try:
             _, errors = await process.communicate()
-            assert (process.returncode, errors.decode()) == (0, "")
+            assert (process.returncode, errors) == (0, b""), errors.decode()[-4000:]
         finally:
             if process.returncode is None:
                 process.kill()

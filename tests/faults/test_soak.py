@@ -17,7 +17,11 @@ THREADS = 8
 
 
 @pytest.mark.parametrize(
-    "records", [10_000, pytest.param(200_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    "records",
+    [
+        pytest.param(10_000, marks=pytest.mark.timeout(300)),
+        pytest.param(200_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
 )
 def test_threads_record_as_fast_as_they_can(tmp_path, records):
     world = metered()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from kelviq_async.usage import UsagePolicy
-from kelviq_async.usage.grouping import runs
+from kelviq_async.usage.grouping import Gathering, runs
 from kelviq_async.usage.records import Key, Record, Waiting
 from tests.usage.pieces import DELTA, KEY, OTHER, SET, record, run_of
 
@@ -145,6 +145,19 @@ def test_what_is_unknown_goes_with_either():
     assert due(at(0.0, 1), at(0.0, 2, reset_at=5000.0), at(0.0, 4), at(0.0, 8, reset_at=6000.0)) == [7]
     [[run], _] = runs(in_a_row(at(0.0), at(0.0, reset_at=5000.0), at(0.0)), POLICY, NOW)
     assert run.reset_at == 5000.0
+
+
+def test_what_came_after_the_reset_is_not_held_with_what_is_late():
+    """After an outage over a reset: nobody has asked since when the next one is."""
+    reset = 500.0
+    before = [at(499.0, 1, reset_at=reset), at(499.5, 2)]
+    assert due(*before, at(500.0, 4), at(501.0, 8)) == [3]
+    [[run], _] = runs(in_a_row(*before, at(500.0, 4)), POLICY, NOW)
+    assert (run.records, run.reset_at) == (2, reset)
+    gathering = Gathering(POLICY, ahead=-400.0)  # Kelviq's clock says less than ours
+    gathering.take(in_a_row(*before, at(500.0, 4), at(899.0, 8), at(900.0, 16)))
+    [(run, _)] = gathering.due(NOW)
+    assert run.value == 15
 
 
 def test_a_record_that_does_not_fit_leaves_no_trace():

@@ -126,3 +126,9 @@ async def test_two_beats_are_told_apart_on_a_clock_that_ticks_rarely(monkeypatch
     await journal.beat(sender)
     assert list(await journal.lapse(seen, "gone")) == []
     assert await journal.find(report.id) == report
+
+
+@pytest.mark.parametrize("most", [0, -1, True, None, "3", 1.0])
+def test_it_must_hold_something(most):
+    with pytest.raises(ConfigError, match="most must be a whole number"):
+        MemoryJournal(most=most)

@@ -7,6 +7,7 @@ import pytest
 
 from kelviq_async.errors import ConfigError
 from kelviq_async.usage import UsagePolicy
+from tests.usage.meters import Watching
 
 SECONDS = ["window", "timeout", "lease", "shutdown", "retain", "backoff", "max_backoff"]
 WHOLE = ["max_records", "max_units", "concurrency"]
@@ -75,3 +76,10 @@ def test_zero_is_a_time_where_it_means_something():
 def test_caps_may_be_as_small_or_large_as_they_go():
     assert UsagePolicy(max_records=1, max_units=1, concurrency=1).max_units == 1
     assert UsagePolicy(max_records=10**6, max_units=2**53 - 1, concurrency=1000).max_units == 2**53 - 1
+
+
+@pytest.mark.parametrize("observer", [object(), Watching, lambda *_: None, "a text", 0])
+def test_an_observer_is_one(observer):
+    with pytest.raises(ConfigError, match="usage policy: observer must be an object with moved"):
+        UsagePolicy(observer=observer)
+    assert UsagePolicy(observer=Watching()).observer is not None

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import threading
 
 import pytest
 
@@ -223,6 +222,39 @@ async def test_what_another_process_has_sent_is_taken_off_in_time(world, monkeyp
     assert total(world) == 0
 
 
+async def test_as_much_as_another_process_sends_is_taken_off(monkeypatch):
+    customers = [f"cust-{n}" for n in range(300)]
+    world = metered(customers)
+    monkeypatch.setattr("kelviq_async.usage.uncounted.OVERDUE", 0.0)
+    journal = MemoryJournal()
+    async with client(world, journal, window=500) as one:
+        for customer in customers:
+            await one.usage.record(customer, "calls", 3)
+        async with client(world, journal) as two:
+            await two.usage.flush(LONG)
+        await one.recorder._tidy()
+        books = one.recorder.uncounted
+        assert sum(books.overdue(Key(each, "calls")) is not None for each in customers) == 0
+
+
+async def test_what_is_not_sent_is_not_looked_for_all_the_time(monkeypatch):
+    customers = [f"cust-{n}" for n in range(300)]
+    monkeypatch.setattr("kelviq_async.usage.uncounted.OVERDUE", 0.0)
+    monkeypatch.setattr("kelviq_async.usage.sender.TIDY", 500)
+    journal = Trouble()
+    async with client(metered(customers), journal, window=500) as one:
+        await until(lambda: journal.calls["fold"])  # so the sender has been tidy for now
+        for customer in customers:
+            await one.usage.record(customer, "calls", 3)
+        seen = []
+        find = journal.find
+        monkeypatch.setattr(journal, "find", lambda name: seen.append(name) or find(name))
+        for _ in range(3):
+            await one.recorder._tidy()
+        # a third of them each time, and in the end all of them
+        assert (len(seen), len(set(seen))) == (300, 300)
+
+
 async def test_settling_needs_something_to_settle(world):
     async with client(world) as kelviq:
         with pytest.raises(InvalidRequest):
@@ -354,102 +386,12 @@ def test_a_child_leaves_what_is_its_parents(world, monkeypatch, impatient):
     asyncio.run(parent())
     real = os.getpid()
     monkeypatch.setattr("kelviq_async.usage.recorder.os.getpid", lambda: real + 1)
-    kelviq.recorder._exit()  # which is registered there, too
+    kelviq.recorder.exit()  # which is registered there, too
     asyncio.run(child())
     gc.collect()
 
 
-# The end of the interpreter; tests of whole programs are in test_lifecycle.py
-
-
-def exits(monkeypatch):
-    """What would be called when the interpreter exits."""
-    hooks = []
-    monkeypatch.setattr("kelviq_async.usage.recorder.threading._register_atexit", hooks.append)
-    return hooks
-
-
-def test_the_exit_closes_a_client_whose_loop_has_ended(world, monkeypatch):
-    hooks = exits(monkeypatch)
-    kelviq = client(world, window=500)
-
-    async def main():
-        await kelviq.usage.record("cust-0", "calls", 3)
-
-    asyncio.run(main())
-    [hook] = hooks
-    hook()
-    assert total(world) == 3
-    hook()  # there is nothing left to do
-    assert total(world) == 3
-
-
-def test_the_exit_closes_a_client_whose_loop_is_running(world, monkeypatch):
-    hooks = exits(monkeypatch)
-    kelviq = client(world, window=500)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(kelviq.usage.record("cust-0", "calls", 3), loop).result(LONG)
-    [hook] = hooks
-    hook()
-    assert total(world) == 3
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-def test_the_exit_says_what_it_could_not_do(world, monkeypatch, caplog):
-    hooks = exits(monkeypatch)
-    journal = Trouble(OSError)
-    kelviq = client(world, journal, window=500)
-
-    async def main():
-        await kelviq.usage.record("cust-0", "calls", 3)
-
-    asyncio.run(main())
-    journal.fail["open"] = 2
-    hooks[0]()
-    assert "usage could not be sent before the program ended: OSError" in caplog.messages
-
-
-def test_the_exit_opens_a_journal_anew_that_belongs_to_the_loop_that_is_gone(world, monkeypatch):
-    hooks = exits(monkeypatch)
-    journal = Trouble(RuntimeError)
-    kelviq = client(world, journal, window=500)
-
-    async def main():
-        await kelviq.usage.record("cust-0", "calls", 3)
-
-    asyncio.run(main())
-    journal.fail["beat"] = 1
-    hooks[0]()
-    assert total(world) == 3
-
-
-def test_the_exit_has_nothing_to_do_with_clients_that_are_gone(world, monkeypatch):
-    hooks = exits(monkeypatch)
-    kelviq = client(world)
-
-    async def main():
-        async with kelviq:
-            await kelviq.usage.record("cust-0", "calls", 3)
-
-    asyncio.run(main())
-    main = kelviq = None
-    gc.collect()
-    hooks[0]()
-    assert total(world) == 3
-
-
-async def test_a_client_that_is_made_while_the_interpreter_exits(world, monkeypatch):
-    def too_late(hook):
-        raise RuntimeError("can't register atexit after shutdown")
-
-    monkeypatch.setattr("kelviq_async.usage.recorder.threading._register_atexit", too_late)
-    async with client(world) as kelviq:
-        await kelviq.usage.record("cust-0", "calls", 3)
-    assert total(world) == 3
+# Closing
 
 
 async def test_closing_with_a_journal_that_fails_in_an_unexpected_way(world, caplog):

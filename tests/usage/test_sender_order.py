@@ -233,6 +233,23 @@ async def test_a_flush_without_a_deadline_waits(world):
         assert (await kelviq.usage.flush(None)).delivered == 1
 
 
+async def test_a_flush_shows_what_ended_while_the_ledger_was_read(world):
+    class Slow(MemoryJournal):
+        """One whose ledger is a moment old when it arrives."""
+
+        async def ledger(self):
+            found = await super().ledger()
+            if found.in_flight:
+                await until(lambda: not self._flying)
+            return found
+
+    world.faults.add("ReportUsage", "drop_after", times=1)
+    async with client(world, Slow(), window=500) as kelviq:
+        await kelviq.usage.record("cust-0", "calls")
+        ledger = await kelviq.usage.flush(LONG)
+        assert (ledger.in_flight, ledger.unresolved) == (0, 1)
+
+
 async def test_a_flush_of_nothing(world):
     async with client(world) as kelviq:
         ledger = await kelviq.usage.flush(LONG)

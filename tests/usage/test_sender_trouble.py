@@ -156,6 +156,15 @@ async def test_cancelling_everything_does_not_stop_it_for_good(world):
     assert total(world) == 3
 
 
+async def test_recording_goes_on_with_sending_after_everything_was_cancelled(world):
+    async with client(world) as kelviq:
+        await kelviq.usage.record("cust-0", "calls", 3)
+        await until(lambda: total(world) == 3)
+        await cancel_all()
+        await kelviq.usage.record("cust-0", "calls", 4)
+        await until(lambda: total(world) == 7)
+
+
 async def test_a_known_fate_survives_cancelling(world, often):
     journal = Trouble()
     async with client(world, journal) as kelviq:

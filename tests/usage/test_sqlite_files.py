@@ -1,6 +1,7 @@
 """What a SqliteJournal does with files: makes them, refuses them, and misses them."""
 
 import hashlib
+import math
 import os
 import sqlite3
 import stat
@@ -62,6 +63,12 @@ def test_what_is_no_path_of_a_file_is_refused(path):
 def test_what_is_no_path_at_all_is_refused(path):
     with pytest.raises(ConfigError, match="must be a str or a Path"):
         SqliteJournal(path)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, True, "5", None])
+def test_a_time_that_is_none_is_refused(path, timeout):
+    with pytest.raises(ConfigError, match="timeout must be"):
+        SqliteJournal(path, timeout=timeout)
 
 
 async def test_a_new_file_is_nobody_elses_business(journal, path):
@@ -263,7 +270,7 @@ async def test_an_empty_file_is_room_for_one(path):
     await journal.close()
 
 
-@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 @pytest.mark.parametrize("way", ["deleted", "replaced", "moved"])
 async def test_nothing_is_accepted_into_a_file_that_is_gone(journal, path, suffix, way):
     await journal.append([record()])

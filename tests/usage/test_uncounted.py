@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from kelviq_async.api.behaviours import UsageBehaviour
 from kelviq_async.usage.records import Key
-from kelviq_async.usage.uncounted import LOOKS, OVERDUE, REMEMBERED, RESETS, Uncounted
+from kelviq_async.usage.uncounted import OVERDUE, REMEMBERED, RESETS, STEP, Uncounted
 
 DELTA, SET = UsageBehaviour.DELTA, UsageBehaviour.SET
 KEY = Key("user-123", "api-calls")
@@ -106,21 +106,43 @@ def test_held_units_are_taken_off_until_they_are_given_back(books):
 def test_what_another_process_sent_is_looked_for_and_taken_off(books, clock):
     books.add(KEY, 1, DELTA, 3)
     books.add(KEY, 2, DELTA, 4)
-    assert books.overdue() == []
+    assert books.overdue(KEY) is None
+    assert list(books.sweep()) == [[]]
     clock.now += OVERDUE + 1
     books.add(KEY, 3, DELTA, 5)
-    assert books.overdue() == [(KEY, 2)]
+    assert list(books.sweep()) == [[KEY]]
+    assert books.overdue(KEY) == 2
     books.end_through(KEY, 2, counted=True)
-    assert books.overdue() == []
+    assert books.overdue(KEY) is None
+    assert books.overdue(KEY._replace(resource_id="other")) is None
     assert off(books, since=clock.now) == 5
     assert off(books, since=0.0) == 12
 
 
-def test_only_so_many_are_looked_for_at_a_time(books, clock):
-    for number in range(LOOKS + 5):
-        books.add(Key(f"user-{number}", "api-calls"), number + 1, DELTA, 1)
+def test_a_sweep_goes_in_steps_and_on_where_it_was_left(books, clock):
+    keys = [Key(f"user-{number}", "api-calls") for number in range(2 * STEP + 5)]
+    for number, key in enumerate(keys, 1):
+        books.add(key, number, DELTA, 1)
+    assert list(books.sweep()) == [[], [], []]
     clock.now += OVERDUE + 1
-    assert len(books.overdue()) == LOOKS
+    assert list(books.sweep()) == [keys[:STEP], keys[STEP : 2 * STEP], keys[2 * STEP :]]
+    assert next(books.sweep()) == keys[:STEP]
+    again = list(books.sweep())
+    assert again[0] == keys[STEP : 2 * STEP]
+    assert [key for step in again for key in step] == keys[STEP:] + keys[:STEP]
+
+
+def test_a_sweep_bears_what_happens_in_between(books, clock):
+    for number in range(2 * STEP):
+        books.add(Key(f"user-{number}", "api-calls"), number + 1, DELTA, 1)
+        books.end_through(Key(f"user-{number}", "api-calls"), number + 1, counted=False)
+    sweep = books.sweep()
+    assert next(sweep) == []
+    books.add(KEY, 1000, DELTA, 1)
+    assert list(Uncounted().sweep()) == []
+    assert list(sweep) == [[]]
+    assert list(books.sweep()) == [[]]
+    assert off(books) == 1
 
 
 def test_ends_of_what_nobody_knows_of_change_nothing(books):
@@ -142,7 +164,7 @@ def test_old_news_are_forgotten_and_open_ones_are_not(books, clock):
     other = KEY._replace(customer_id="user-124")
     books.add(other, 2, DELTA, 1)
     clock.now += REMEMBERED + 1
-    books.tidy()
+    assert list(books.sweep()) == [[other]]
     assert off(books) == 0
     assert books.of("user-124", "api-calls", 0, 0.0) == 1
 

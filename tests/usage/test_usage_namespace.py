@@ -10,7 +10,10 @@ from kelviq_async import Kelviq
 from kelviq_async.errors import ConfigError, InvalidRequest, KelviqError
 from kelviq_async.usage import MemoryJournal, UsagePolicy
 from kelviq_async.usage.policy import LARGEST
+from kelviq_async.usage.records import State
+from kelviq_async.usage.settling import settled
 from tests.usage.meters import LONG, client, counted, metered, stands, total, until
+from tests.usage.pieces import SCOPE, claimed, owner, record as a_record
 
 
 @pytest.fixture
@@ -118,10 +121,9 @@ async def test_limits_that_cannot_be_right(kelviq, limit):
     await refused(kelviq, "limit", kelviq.usage.rejected(limit))
 
 
-@pytest.mark.parametrize("deadline", [-1, NAN, "1", True])
+@pytest.mark.parametrize("deadline", [-1, NAN, float("inf"), "1", True, False])
 async def test_deadlines_that_cannot_be_right(kelviq, deadline):
-    with pytest.raises(KelviqError):
-        await kelviq.usage.flush(deadline)
+    await refused(kelviq, "deadline", kelviq.usage.flush(deadline))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ async def test_without_a_journal(world, call):
 async def test_clients_that_cannot_be_made():
     with pytest.raises(ConfigError, match="server_key"):
         Kelviq(client_key="ck", journal=MemoryJournal())
-    for odd in ("usage.db", object(), 1):
+    for odd in ("usage.db", object(), 1, MemoryJournal):
         with pytest.raises(ConfigError, match="SqliteJournal"):
             Kelviq("sk", journal=odd)
     with pytest.raises(ConfigError, match="journal"):
@@ -208,6 +210,37 @@ async def test_settling_twice(kelviq, unclear, resolution):
         with pytest.raises(InvalidRequest, match="only what is unresolved or rejected"):
             await kelviq.usage.settle(report.id, other)
     await stands(kelviq, **{once.state.value: 2})
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said"),
+    [
+        ("delivered", "delivered", None),
+        ("delivered", "resend", "is delivered"),
+        ("discard", "delivered", "is discarded"),
+        ("resend", "resend", "is pending again"),
+    ],
+)
+async def test_settling_what_somebody_else_settles_in_this_very_moment(theirs, ours, said):
+    class Raced(MemoryJournal):
+        raced = False
+
+        async def move(self, report_id, state, **more):
+            if not self.raced:
+                self.raced = True
+                await settled(self, report_id, theirs, "theirs")
+            return await super().move(report_id, state, **more)
+
+    journal = Raced()
+    await journal.open(SCOPE)
+    await journal.append([a_record()])
+    report = await claimed(journal, owner())
+    await MemoryJournal.move(journal, report.id, State.UNRESOLVED)
+    if said is None:
+        assert (await settled(journal, report.id, ours, "ours")).note == "theirs"
+    else:
+        with pytest.raises(InvalidRequest, match=said):
+            await settled(journal, report.id, ours, "ours")
 
 
 async def test_settling_what_is_pending_or_on_its_way(world, kelviq):

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from ..journal import JournalError
 from ..records import Key
 from .rows import checksum_of_row, resource
-from .schema import cause, check_version, explained
+from .schema import cause, check_version, explained, only_row, unwritten
 
 T = TypeVar("T")
 
@@ -42,7 +42,8 @@ class Books:
         self._keys: dict[Key, int] = {}
         self._epoch = -1
         connection.create_function("checksum", 8, checksum_of_row, deterministic=True)
-        self._files = {name: _identity(name) for name in (path, f"{path}-wal")}
+        # with another -shm than this one, processes would not know of each other any more
+        self._files = {f"{path}{suffix}": _identity(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")}
 
     def check_file(self) -> None:
         """See that the file is still where it was opened.
@@ -60,9 +61,7 @@ class Books:
     def begin(self) -> None:
         """Begin a transaction, which no other process can stand in the way of any more."""
         self.connection.execute("BEGIN IMMEDIATE")
-        version, epoch, self.place = self.connection.execute(
-            "SELECT version, epoch, place FROM ledger"
-        ).fetchone()
+        version, epoch, self.place = only_row(self.connection, "SELECT version, epoch, place FROM ledger")
         check_version(version, self.path)
         if epoch != self._epoch or len(self._keys) > _KEYS_KEPT:
             self._keys = {}
@@ -86,7 +85,7 @@ class Books:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             self.rollback()
-            if cause(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY} and not _unwritten(error):
+            if cause(error) not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY} and not unwritten(error):
                 self._overwrite(error)
             raise
 
@@ -179,8 +178,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _unwritten(error: sqlite3.Error) -> bool:
-    """Whether the end of a transaction cannot have reached the file."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
+from ...config import checked_seconds
 from ...errors import ConfigError
 from ..journal import JournalError, Owner, Scope, Seen
 from ..records import Key, Ledger, Record, Report, Run, State, Waiting
@@ -40,13 +41,16 @@ class SqliteJournal:
         timeout: Seconds to wait while other processes write.
 
     Raises:
-        ConfigError: It is no path of a file.
+        ConfigError: It is no path of a file, or no positive number of seconds.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, adopt: bool = False, timeout: float = 10.0) -> None:
         self._path = _checked(path)
         self._adopt = adopt
-        self._timeout = timeout
+        seconds = checked_seconds(timeout, "timeout")
+        if seconds is None:
+            raise ConfigError("timeout must be a number of seconds")
+        self._timeout = seconds
         self._begin()
 
     def _begin(self) -> None:

@@ -13,7 +13,7 @@ from ..journal import Owner, Seen
 from ..records import Key, Ledger, Report, State, Waiting
 from .books import find_keys
 from .rows import RECORD, REPORT, key_of, report, resource, waiting as read_waiting
-from .schema import differences
+from .schema import differences, only_row
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ def _of_all(looks: Looks, head: int, left_out: str) -> Iterator[list[Any]]:
 
 def ledger(looks: Looks) -> Ledger:
     """See ``Journal.ledger``."""
-    counts = looks.one(f"SELECT {', '.join(_COUNTS)} FROM ledger")  # noqa: S608  our own words
+    counts = only_row(looks.connection, f"SELECT {', '.join(_COUNTS)} FROM ledger")  # noqa: S608  our own words
     oldest = looks.one(
         """
         SELECT recorded_at FROM keys JOIN records ON place = head WHERE head IS NOT NULL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -13,15 +14,33 @@ from urllib.parse import quote
 
 from ...errors import ConfigError
 from ..journal import Scope
-from .schema import NOT_OURS, admit, cause, check_header, create, explained, migrate, scope_of
+from .log import tail
+from .schema import (
+    DAMAGED,
+    NOT_OURS,
+    admit,
+    cause,
+    check_header,
+    check_ledger,
+    create,
+    explained,
+    migrate,
+    only_row,
+    scope_of,
+    unwritten,
+)
 
 T = TypeVar("T")
 
-_WAL_HEADER: Final = 32
+_making = threading.Lock()
 _OLDEST: Final = (3, 33, 0)
-_UNFINISHED: Final = bytes(4)
-"""Where the last frame of a transaction says how large the file is then."""
-_FRAME_HEADER: Final = 24
+_EMPTY: Final = "there is no usage journal at {}, only an empty file"
+_ONLY_A_LOG: Final = (
+    "the journal {} is empty or gone, and SQLite would delete what is left of it in {}-wal: bring back the "
+    "file that belongs to it, or move the log away to begin anew"
+)
+# What a rollback journal begins with; behind it stands how large the file was before, in pages.
+_JOURNAL: Final = bytes.fromhex("d9d505f920a163d7")
 # Pages in the write-ahead log after which they go to their places in the file.
 _CHECKPOINT: Final = 2000
 
@@ -35,6 +54,8 @@ def connect(path: str, *, timeout: float, mode: str = "rw") -> sqlite3.Connectio
     )
     # what was damaged shall be seen, and not stop the reading of what was not
     connection.text_factory = _text
+    # whoever moves the log into the file must do it for good, also on a Mac
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
     return connection
 
 
@@ -60,11 +81,14 @@ def open_for_writing(path: str, scope: Scope | None, *, adopt: bool, timeout: fl
             f"{sqlite3.sqlite_version}"
         )
     try:
+        # in this order, as another process may make a journal right now
+        if _holds_something(f"{path}-wal") and not _holds_something(path):
+            raise ConfigError(_ONLY_A_LOG.format(path, path))
         _make_room(path, scope)
         if os.stat(path).st_size:  # noqa: PTH116
             _inspect(path, scope, adopt=adopt, timeout=timeout)
         elif scope is None:
-            raise ConfigError(f"there is no usage journal at {path}, only an empty file")
+            raise ConfigError(_EMPTY.format(path))
         connection = connect(path, timeout=timeout)
         try:
             _prepare(connection, path, scope, adopt=adopt, timeout=timeout)
@@ -78,14 +102,17 @@ def open_for_writing(path: str, scope: Scope | None, *, adopt: bool, timeout: fl
         if cause(error) == sqlite3.SQLITE_NOTADB:
             raise ConfigError(NOT_OURS.format(path)) from error
         raise ConfigError(explained(error, path)) from error
+    except UnicodeDecodeError as error:  # Python takes SQLite's messages for text, also one that quotes none
+        raise ConfigError(DAMAGED.format(path, "its tables are made of what is no text", path)) from error
     return connection
 
 
 def _make_room(path: str, scope: Scope | None) -> None:
     """Make the file if it is to be made, and see that it is one that can be written."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    if scope is not None:
-        with suppress(FileExistsError):
+    # closing it ends all locks that this process has on it: nobody may open it before that
+    with _making, suppress(FileExistsError):
+        if scope is not None:
             # it holds ids of customers, which are nobody else's business
             os.close(os.open(path, flags, 0o600))
             _sync_folder(path)
@@ -113,6 +140,8 @@ def _sync_folder(path: str) -> None:
 
 def _inspect(path: str, scope: Scope | None, *, adopt: bool, timeout: float) -> None:
     """Look at a file, in ways that change nothing, before it is opened in one that may."""
+    if _never_was(path):
+        return
     # "immutable" keeps SQLite from bringing in the log of what may be somebody else's database
     try:
         with closing(connect(path, timeout=timeout, mode="ro&immutable=1")) as connection:
@@ -126,9 +155,24 @@ def _inspect(path: str, scope: Scope | None, *, adopt: bool, timeout: float) -> 
             raise
     # what was not even made to the end can only be looked at by mending it
     if not _holds_something(f"{path}-journal"):
-        with closing(connect(path, timeout=timeout, mode="ro")) as connection:
-            check_header(connection, path)
-            _admit(connection, scope, adopt=adopt)
+        try:
+            with closing(connect(path, timeout=timeout, mode="ro")) as connection:
+                check_header(connection, path)
+                _admit(connection, scope, adopt=adopt)
+        except sqlite3.DatabaseError as error:
+            # its maker was killed only now
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+
+
+def _never_was(path: str) -> bool:
+    """Whether whoever made the file got nowhere: then SQLite empties it, and what is in it says nothing."""
+    try:
+        with open(f"{path}-journal", "rb") as journal:  # noqa: PTH123
+            header = journal.read(20)
+    except FileNotFoundError:
+        return False
+    return header[:8] == _JOURNAL and header[16:] == bytes(4)
 
 
 def _admit(connection: sqlite3.Connection, scope: Scope | None, *, adopt: bool) -> None:
@@ -149,7 +193,6 @@ def _prepare(
     for pragma in (
         "synchronous = FULL",
         "fullfsync = ON",  # what durable takes on a Mac
-        "checkpoint_fullfsync = ON",
         "cache_spill = OFF",  # nothing reaches the file before its transaction does
         "cache_size = -16000",
         f"wal_autocheckpoint = {_CHECKPOINT}",
@@ -158,10 +201,13 @@ def _prepare(
         connection.execute(f"PRAGMA {pragma}")
     if scope is not None:
         _persist(lambda: _create(connection, scope), timeout)
+    elif not connection.execute("PRAGMA page_count").fetchone()[0]:
+        raise ConfigError(_EMPTY.format(path))
     connection.execute("BEGIN IMMEDIATE")
     try:
         check_header(connection, path)
         migrate(connection)
+        check_ledger(connection, path)
         if scope is not None:
             admit(connection, scope, adopt=adopt)
         connection.execute("COMMIT")
@@ -209,7 +255,7 @@ def _count_tail(connection: sqlite3.Connection, path: str, timeout: float) -> No
     try:
         with closing(connect(path, timeout=timeout)) as second:
             valid = _log_length(second, timeout)
-        mark = connection.execute("SELECT tail FROM ledger").fetchone()[0]
+        mark = only_row(connection, "SELECT CAST(tail AS TEXT) FROM ledger")[0] or ""
         page = connection.execute("PRAGMA page_size").fetchone()[0]
         left_out, seen = (0, mark) if valid is None else tail(f"{path}-wal", valid, mark, page)
         if left_out:
@@ -220,59 +266,27 @@ def _count_tail(connection: sqlite3.Connection, path: str, timeout: float) -> No
             connection.execute("ROLLBACK")
         raise
     if left_out:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with suppress(sqlite3.OperationalError):  # the disk is full, and nothing hangs on it
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _log_length(connection: sqlite3.Connection, timeout: float) -> int | None:
     """How much of the log SQLite takes for good, while nobody can add to it; None if it does not say."""
     deadline = time.monotonic() + timeout
     while True:
-        length = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        try:
+            length = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        except sqlite3.OperationalError as error:
+            # there is no room for more in the file, but what is in the log can be read
+            if cause(error) != sqlite3.SQLITE_FULL and not unwritten(error):
+                raise
+            return None
         if length >= 0:
             return int(length)
         # it only tells while it moves the log into the file, which another process is doing right now
         if time.monotonic() > deadline:
             return None
         time.sleep(0.002)
-
-
-def tail(path: str, valid: int, mark: str, page: int) -> tuple[int, str]:
-    """How many frames of a write-ahead log are left out, of transactions that had been finished.
-
-    What a process wrote last before it was killed has no end, and nobody was told that it was there.
-
-    Args:
-        path: The log.
-        valid: How many frames SQLite takes.
-        mark: What was returned when frames were counted last.
-        page: Bytes of a page of the database.
-
-    Returns:
-        Their number, without those that the mark says were counted, and a new mark.
-    """
-    try:
-        # unlike the database and its shared memory, no lock of SQLite's is lost when this is closed
-        with open(path, "rb") as log:  # noqa: PTH123
-            header = log.read(_WAL_HEADER)
-            if len(header) < _WAL_HEADER:
-                return 0, mark
-            # of a broken header its page size says nothing either: the database's own is the same
-            size = page + _FRAME_HEADER
-            # after a broken header none is taken, and the first frame knows better what came with it
-            salts = header[16:24] if valid else log.read(_FRAME_HEADER)[8:16]
-            known, _, counted = mark.partition(" ")
-            start = max(valid, int(counted)) if known == salts.hex() else valid
-            found = finished = start
-            while True:
-                log.seek(_WAL_HEADER + found * size)
-                frame = log.read(_FRAME_HEADER)
-                if len(frame) < _FRAME_HEADER or frame[8:16] != salts:
-                    return finished - start, f"{salts.hex()} {found}"
-                found += 1
-                if frame[4:8] != _UNFINISHED:
-                    finished = found
-    except FileNotFoundError:
-        return 0, mark
 
 
 def finish(connection: sqlite3.Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ...errors import ConfigError
 from ..journal import JournalError, Scope
@@ -136,11 +136,32 @@ def cause(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def unwritten(error: sqlite3.Error) -> bool:
+    """Whether something cannot have reached the file."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE
+
+
+def only_row(connection: sqlite3.Connection, query: str) -> Any:
+    """The row of a table that always has one.
+
+    Raises:
+        sqlite3.DatabaseError: It is gone.
+    """
+    row = connection.execute(query).fetchone()
+    if row is None:
+        error = sqlite3.DatabaseError("the only row of a table is gone")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+    return row
+
+
 def explained(error: sqlite3.Error, path: str) -> str:
     """What an error of SQLite means to whoever runs the program."""
     code = cause(error)
     if code in _DAMAGE:
         return DAMAGED.format(path, error, path)
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        code = sqlite3.SQLITE_FULL
     return f"the journal {path}: {_CAUSES.get(code, 'SQLite failed')} ({error})"
 
 
@@ -169,7 +190,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def check_header(connection: sqlite3.Connection, path: str) -> None:
-    """Refuse what is not a journal, or one of a newer version.
+    """Refuse what is not a journal, or one of a newer version or of none.
 
     Raises:
         ConfigError: It is one of these.
@@ -181,6 +202,19 @@ def check_header(connection: sqlite3.Connection, path: str) -> None:
             f"the journal {path} was made by a newer version of kelviq-async (format {version}, this one "
             f"knows {newest()}); it was not touched: upgrade, or choose another path"
         )
+    if version < 1:
+        raise ConfigError(DAMAGED.format(path, f"its format is {version}", path))
+
+
+def check_ledger(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a file of our own whose ledger says something else than its header.
+
+    Raises:
+        ConfigError: It does.
+    """
+    (version,) = only_row(connection, "SELECT version FROM ledger")
+    if version != newest():
+        raise ConfigError(DAMAGED.format(path, f"its ledger has the format {version!r}", path))
 
 
 def check_version(version: int, path: str) -> None:
@@ -198,7 +232,7 @@ def check_version(version: int, path: str) -> None:
 
 def scope_of(connection: sqlite3.Connection) -> Scope:
     """Whose journal it is."""
-    return Scope(*connection.execute("SELECT environment, host, account FROM scope").fetchone())
+    return Scope(*only_row(connection, "SELECT environment, host, account FROM scope"))
 
 
 def admit(connection: sqlite3.Connection, scope: Scope, *, adopt: bool) -> None:

@@ -71,6 +71,7 @@ class Worker(Generic[S]):
         self._serve = serve
         self._end = end
         self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
         self._bell = threading.Semaphore(0)
         self._calls: list[Call] = []
         self._idle = False
@@ -79,8 +80,7 @@ class Worker(Generic[S]):
         self._failure: BaseException | None = None
         self._goodbyes: list[Call] = []
         self._pausing = False
-        self._paused = threading.Event()
-        self._resumed = threading.Event()
+        self._paused = False
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
 
     def start(self) -> None:
@@ -89,29 +89,31 @@ class Worker(Generic[S]):
         Raises:
             JournalError: None can be started any more.
         """
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise JournalError(f"the journal cannot be opened now: {error}") from error
-        _STARTED.add(self)
+        # a fork must know of it, or come before it or after
+        with _FORKING:
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                raise JournalError(f"the journal cannot be opened now: {error}") from error
+            _STARTED.add(self)
 
     def pause(self) -> None:
         """Ask the thread to give back what it works with, and to wait."""
         with self._lock:
-            self._paused.clear()
-            self._resumed.clear()
             self._pausing = True
             self._ring()
 
     def wait_for_pause(self) -> None:
         """Wait until the thread waits, or has ended."""
         if self._thread.is_alive():
-            self._paused.wait(_PATIENCE)
+            with self._turn:
+                self._turn.wait_for(lambda: self._paused or self._gone, _PATIENCE)
 
     def resume(self) -> None:
         """Let it go on."""
-        self._pausing = False
-        self._resumed.set()
+        with self._turn:
+            self._pausing = False
+            self._turn.notify_all()
 
     @property
     def ended(self) -> bool:
@@ -161,8 +163,12 @@ class Worker(Generic[S]):
 
     def _live(self) -> None:
         while self._work():
-            self._paused.set()
-            self._resumed.wait()
+            with self._turn:
+                self._paused = True
+                self._turn.notify_all()
+                # the next fork may begin before this thread has heard that the last one is over
+                self._turn.wait_for(lambda: not self._pausing)
+                self._paused = False
 
     def _work(self) -> bool:
         """Work until it is over, or until there is to be a pause: then True."""
@@ -215,10 +221,10 @@ class Worker(Generic[S]):
             self._ended = self._gone = True
             self._failure = error
             left, self._calls = self._calls, []
+            self._turn.notify_all()
         for call in left:
             call.error = _again(error) if error else JournalError(CLOSED)
         _wake(left + self._goodbyes)
-        self._paused.set()
 
 
 def _again(error: BaseException) -> BaseException:
@@ -254,7 +260,8 @@ _STARTED: Final[weakref.WeakSet[Worker[Any]]] = weakref.WeakSet()
 
 
 # One fork at a time: the second would wait for threads that the end of the first has set going again.
-_FORKING = threading.Lock()
+# A signal's handler may fork in the middle of what holds it.
+_FORKING = threading.RLock()
 
 
 def _before_fork() -> None:
