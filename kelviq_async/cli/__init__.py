@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Final
 
 EXTRA: Final = {"cyclopts", "rich", "jinja2"}
@@ -31,4 +32,7 @@ def main() -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:  # as of `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(2) from None
+    except Exception:  # noqa: BLE001  left alone, Python would end with 1, which is what a no ends with
+        traceback.print_exc()
         raise SystemExit(2) from None

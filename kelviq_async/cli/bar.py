@@ -33,7 +33,7 @@ class Bar:
     def __init__(self, label: str, size: int | None, rows: int, read: int, *, visible: bool) -> None:
         console = Console(stderr=True)
         self._drawn = visible and console.is_terminal
-        self._plain = not console.is_terminal
+        self._plain = not console.is_terminal and sys.stderr is not None
         self._label = label
         self._size = size
         self._seen = deque([(time.monotonic(), rows)])

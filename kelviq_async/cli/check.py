@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -132,10 +133,18 @@ def _single(customer: str, feature: str, *, as_data: bool, production: bool) -> 
         decision = asyncio.run(_decided(customer, feature, production=production))
     except KelviqError as error:
         _fail(str(error))
-    if as_data:
-        print(as_json(_data(decision)))
-    else:
-        _show(decision)
+    try:
+        if as_data:
+            print(as_json(_data(decision)), flush=True)
+        else:
+            _show(decision)
+    except BrokenPipeError:  # nobody reads on
+        raise
+    except OSError as error:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left would be tried again at the end, and change how it ends
+        _fail(f"standard output cannot be written: {error.strerror or error}")
     raise SystemExit(0 if decision.allowed else 1)
 
 
@@ -201,5 +210,6 @@ def _why(decision: Decision) -> str:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(reason, file=sys.stderr)
+    if sys.stderr is not None:  # print takes None for the standard output
+        print(reason, file=sys.stderr)
     raise SystemExit(2)

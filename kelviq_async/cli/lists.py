@@ -331,7 +331,8 @@ def _check(job: Job) -> None:
     if job.concurrency < 1:
         raise InvalidRequest("--concurrency must be at least 1")
     checked_seconds(job.deadline, "--deadline")
-    if STREAM not in {job.input, job.output} and Path(job.input).resolve() == Path(job.output).resolve():
+    written = (Path(f"{Path(job.output).resolve()}{end}") for end in ("", ".part", ".part.json"))
+    if STREAM not in {job.input, job.output} and Path(job.input).resolve() in written:
         raise BadInput("--input and --output are the same file")
 
 
@@ -345,6 +346,8 @@ def _told_formats(job: Job) -> tuple[str | None, str | None]:
 
 def _opened(name: str) -> tuple[io.RawIOBase, int | None]:
     """The input and its size, None for what is no plain file."""
+    if name == STREAM and sys.stdin is None:
+        raise BadInput("standard input cannot be read: it is closed")
     try:
         file = io.FileIO(sys.stdin.fileno(), closefd=False) if name == STREAM else io.FileIO(name)
         about = os.fstat(file.fileno())
@@ -407,7 +410,7 @@ def _choices(job: Job, rows: Rows, formats: tuple[str, str]) -> dict[str, Any]:
 
 
 def _called(name: str) -> str:
-    return "standard input" if name == STREAM else Path(name).name
+    return "standard input" if name == STREAM else Path(name).name or name
 
 
 def _rows_of(count: int) -> str:
@@ -415,7 +418,8 @@ def _rows_of(count: int) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # print takes None for the standard output, where the rows may go
+        print(text, file=sys.stderr, flush=True)
 
 
 def _fail(reason: str) -> NoReturn:

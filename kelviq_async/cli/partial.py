@@ -99,7 +99,7 @@ class Straight:
 
     def leave(self) -> None:
         """No more rows will come."""
-        if self._file is not sys.stdout.buffer:
+        if sys.stdout is None or self._file is not sys.stdout.buffer:
             with contextlib.suppress(OSError):  # it was told when it was written
                 self._file.close()
 
@@ -122,6 +122,8 @@ class PartFile:
     def __init__(self, target: Path, *, force: bool, restart: bool) -> None:
         self.name = str(target)
         self._target = Path(os.path.realpath(target))  # a link stays one
+        if not self._target.name:
+            raise Refused(f"{self.name} is a folder")
         self._part = self._target.with_name(f"{self._target.name}.part")
         self._notes = self._target.with_name(f"{self._target.name}.part.json")
         self._force = force
@@ -233,7 +235,13 @@ class PartFile:
 
 
 def standard_output() -> Straight:
-    """What the shell calls ``-``."""
+    """What the shell calls ``-``.
+
+    Raises:
+        Refused: It is closed.
+    """
+    if sys.stdout is None:
+        raise Refused("standard output cannot be written: it is closed")
     return Straight("standard output", sys.stdout.buffer)
 
 

@@ -264,8 +264,8 @@ class JsonRows:
                 if self.lines.number == 1:
                     line = line.removeprefix(_BOM)
             data = _decoded(line)
-            data = {self.column or COLUMNS[0]: data} if isinstance(data, str) else data
-            data = _sayable(data)
+            came = {self.column or COLUMNS[0]: data} if isinstance(data, str) else data
+            data = _sayable(came)
         except StopIteration:
             return None
         except (CodecError, TooLong, RecursionError) as error:
@@ -276,6 +276,9 @@ class JsonRows:
             self.column, self.chosen = _chosen(names, None)
         row = Row(names, list(data.values()), "", self.lines.consumed)
         given = data.get(self.column or "")
+        if isinstance(given, str) and data is not came:
+            # as it came: without halves of characters it would be somebody else's
+            given = next(each for name, each in reversed(came.items()) if cleaned(name) == self.column)
         if isinstance(given, str):
             row.customer_id = given
         elif isinstance(given, int) and not isinstance(given, bool):

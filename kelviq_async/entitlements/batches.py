@@ -25,6 +25,8 @@ REMEMBERED_FOR: Final = 60.0
 """... for so many seconds."""
 FAILED_FOR: Final = 5.0
 """Seconds for which a failure speaks for other features of its customer, too: one call is made for all."""
+JUST_ASKED: Final = 100
+"""Customers whose answer a batch with a cache keeps for as long, should the policy keep it for less."""
 GIVE_UP: Final = 30.0
 """Seconds for which everybody was turned away by 429, after which that is the answer."""
 LONGEST_PAUSE: Final = 60.0
@@ -72,7 +74,8 @@ class _Patience:
         self._limit = math.inf
         self._under_way = 0
         self._room = asyncio.Event()
-        self._answered: float | None = None
+        self._shut: float | None = None
+        """Since when nobody has got through."""
         self._given_up: RateLimited | None = None
 
     async def asked(self, ask: Callable[[], Any]) -> Any:
@@ -81,8 +84,6 @@ class _Patience:
         Raises:
             RateLimited: It has turned everybody away for ``GIVE_UP`` seconds.
         """
-        if self._answered is None:
-            self._answered = time.monotonic()
         while True:
             while self._under_way >= self._limit:
                 if self._given_up is not None:  # one at a time finds out whether that has changed
@@ -98,19 +99,28 @@ class _Patience:
                 found = await ask()
             except RateLimited as error:
                 self._limit = max(1.0, min(self._limit, self._under_way) / 2)
-                if time.monotonic() - self._answered >= GIVE_UP:
+                if self._shut is None:
+                    self._shut = time.monotonic()
+                if time.monotonic() - self._shut >= GIVE_UP:
                     self._limit, self._given_up = 1.0, error
                     raise
                 # in here, so that nobody else takes the place meanwhile
                 pause = PAUSE if error.retry_after is None else error.retry_after
                 await asyncio.sleep(min(pause, LONGEST_PAUSE))
+            except KelviqError as error:
+                if error.failure is None and error.status is not None:  # a no is an answer, too
+                    self._got_through()
+                raise
             else:
-                self._answered, self._given_up = time.monotonic(), None
-                self._limit += 1 / self._limit
+                self._got_through()
                 return found
             finally:
                 self._under_way -= 1
                 self._room.set()
+
+    def _got_through(self) -> None:
+        self._shut = self._given_up = None
+        self._limit += 1 / self._limit
 
 
 class _Group(list[T]):
@@ -215,10 +225,10 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             for number, feature in group:
                 put(number, _without(asker, customer_id, feature, error))
             return
-        if asker.cache is None:  # the cache knows better, and of invalidations too
-            answers[customer_id] = (found, asked, group.changes)
-            if len(answers) > REMEMBERED:
-                answers.popitem(last=False)
+        answers.pop(customer_id, None)
+        answers[customer_id] = (found, asked, group.changes)
+        if len(answers) > (REMEMBERED if asker.cache is None else JUST_ASKED):
+            answers.popitem(last=False)
         _leave(waiting, customer_id, group)
         for number, feature in group:
             put(number, _decided(asker, customer_id, feature, found))
@@ -297,7 +307,9 @@ def _share(asker: Checker, customer_id: str, group: _Group[tuple[int, str]], put
 def _is_good(answer: tuple[Any, float, int], asker: Checker) -> bool:
     """Whether an answer of this batch is neither old nor perhaps invalidated meanwhile."""
     _, asked, changes = answer
-    return time.monotonic() - asked < REMEMBERED_FOR and changes == asker.changes()
+    # a cache knows better what is good for how long, but one call is for all features of a customer
+    span = REMEMBERED_FOR if asker.cache is None else FAILED_FOR
+    return time.monotonic() - asked < span and changes == asker.changes()
 
 
 def _decided(

@@ -61,6 +61,8 @@ class EntitlementCache:
     async def found(self, request: Request[Any], key: str, since: float) -> CustomerEntitlements | None:
         """An answer that came to somebody else while this call waited."""
         del request
+        if self.fleet is not None:
+            self.fleet.begin()
         known = self.memory.get(key)
         return known.answer(key) if known is not None and known.start > since else None
 
@@ -146,20 +148,25 @@ class EntitlementCache:
                 await ask()
             except KelviqError as error:
                 logger.debug("a refresh behind the scenes failed: %s", type(error).__name__)
-            finally:
-                known.refreshing = False
+
+        def over(task: asyncio.Task[Any]) -> None:
+            known.refreshing = False  # here, as a task that is cancelled early runs no line of its own
+            self._tasks.discard(task)
 
         task = asyncio.get_running_loop().create_task(refreshed())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(over)
 
     async def stop(self, error: BaseException | None = None, /) -> None:  # noqa: ARG002  as others that a client ends
         """End what goes on behind the scenes."""
-        tasks = list(self._tasks)
+        loop = asyncio.get_running_loop()
+        tasks = [task for task in self._tasks if not task.get_loop().is_closed()]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        # those of a loop that has stopped never end
+        here = [task for task in tasks if task.get_loop() is loop]
+        if here:
+            await asyncio.wait(here)
         if self.fleet is not None:
             await self.fleet.aclose()
 

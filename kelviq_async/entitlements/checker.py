@@ -79,17 +79,23 @@ class Checker:
 
     def is_complete(self, known: Known | None) -> bool:
         """Whether what is known may also be shown as a list, which says what is not granted."""
-        return known is not None and self.cache is not None and self.cache.memory.clock() < known.denied_until
+        return known is not None and self.cache is not None and self.cache.memory.is_fresh_as_a_list(known)
 
     async def learned(self, customer_id: str) -> Known | None:
-        """What another process has fetched, where there is a store and it is news here."""
+        """What another process has fetched, where there is a store and it is news here.
+
+        Raises:
+            WrongLoop: The client lives on another loop.
+            ClientClosed: It was closed.
+        """
         if self.cache is None or self.cache.fleet is None:
             return None
+        self.client._runtime.ready()  # noqa: SLF001  who cannot ask is told before anything begins to listen
         return await self.cache.shared(customer_id)
 
     async def _renewed(self, customer_id: str) -> None:
         """A newer answer, from another process or from Kelviq."""
-        if self.cache is None or await self.cache.shared(customer_id) is None:
+        if await self.learned(customer_id) is None:
             await self.asked(customer_id)
 
     async def asked(self, customer_id: str) -> Entitlements | None:

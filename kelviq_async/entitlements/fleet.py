@@ -8,6 +8,7 @@ finds something else there and stays out, without any two clocks having to agree
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,7 +29,8 @@ LONGEST_LIFE: Final = 30 * 86400.0
 WRITES: Final = 256
 """Answers on their way to the store at once; further ones are not kept."""
 LOOKED_UP: Final = 4096
-"""Customers of which it is remembered what the store held when they were looked up."""
+"""Customers of which it is remembered what the store held when they were looked up, and when they were
+last invalidated."""
 LOOK_AGAIN: Final = 1.0
 """Seconds between two attempts to find out why an entry is of another era than ours."""
 
@@ -47,11 +49,12 @@ class _Seen(NamedTuple):
 class _Lookup:
     """A look into the store under way, for all who ask about the same customer."""
 
-    __slots__ = ("outdated", "task")
+    __slots__ = ("outdated", "task", "waiting")
 
     def __init__(self) -> None:
         self.outdated = False
         self.task: asyncio.Task[_Found | None] | None = None
+        self.waiting = 0
 
 
 class Fleet:
@@ -93,19 +96,24 @@ class Fleet:
         self._lookups: dict[str, _Lookup] = {}
         self._writing = 0
         self._looked_again = 0.0
+        self._closed = False
+        self._invalidated: OrderedDict[str, float] = OrderedDict()
 
     async def start(self) -> None:
         """Begin to listen to the others. The first use does that too."""
-        self._begin()
+        self.begin()
         await self._news.start()
 
     async def aclose(self) -> None:
         """Finish what is on its way to the store, within a moment, and stop listening.
 
-        The store itself stays open. A later use starts again.
+        The store itself stays open. A later use starts again, with nothing in memory: nobody hears
+        any more what is invalidated.
         """
+        self._closed = True
         await self._news.aclose()
         self._drop(None)
+        self._memory.clear()
 
     async def found(self, customer_id: str) -> _Found | None:
         """What some process has fetched of a customer.
@@ -120,7 +128,7 @@ class Fleet:
             began on this process's monotonic clock. It may be as old as the policy ever allows:
             whether it is fresh is for the caller to judge. None where there is nothing.
         """
-        self._begin()
+        self.begin()
         lookup = self._lookups.get(customer_id)
         if lookup is None:
             lookup = self._lookups[customer_id] = _Lookup()
@@ -128,13 +136,23 @@ class Fleet:
         task = lookup.task
         if task is None:  # it is about to begin, on this very stack; untested: only eager tasks do that
             return None
-        await asyncio.wait([task])  # and not the task itself: nobody's cancellation is another one's
-        return None if task.cancelled() else task.result()
+        lookup.waiting += 1
+        try:
+            await asyncio.wait([task])  # and not the task itself: nobody's cancellation is another one's
+        finally:
+            lookup.waiting -= 1
+            if not lookup.waiting and self._lookups.get(customer_id) is lookup:
+                del self._lookups[customer_id]
+        # between the end of a task and its waiters' next step there is room for an invalidation
+        return None if lookup.outdated or task.cancelled() else task.result()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Be in use on the running loop."""
+        self._closed = False
         if not self._news.on_this_loop():
             self._drop(None)
             self._writing = 0
+            self._memory.clear()  # who has not listened so far has heard of nothing
         _ = self._news.begin()
 
     async def _look(self, customer_id: str, lookup: _Lookup) -> _Found | None:
@@ -150,9 +168,6 @@ class Fleet:
             value = await self._store.get(news.key(customer_id))
         except StoreFailed:
             return None
-        finally:
-            if self._lookups.get(customer_id) is lookup:
-                del self._lookups[customer_id]
         # Messages come by another way than values: one that came meanwhile may be about this very value.
         if lookup.outdated:
             return None
@@ -163,7 +178,9 @@ class Fleet:
         if len(self._seen) > LOOKED_UP:
             self._seen.popitem(last=False)
         entry = None if value is None else unpacked(customer_id, value)
-        return None if entry is None else self._usable(entry)
+        found = None if entry is None else self._usable(entry)
+        # a store that lost its tombstones takes anything; what is this old is none the less
+        return None if found is None or found[1] < self._invalidated.get(customer_id, -math.inf) else found
 
     def keep(self, customer_id: str, answer: CustomerEntitlements | None, start: float) -> None:
         """Keep an answer for the others, behind the scenes.
@@ -173,7 +190,8 @@ class Fleet:
             answer: All they have; None says that Kelviq does not know them.
             start: When its call began, on the monotonic clock.
         """
-        self._begin()
+        if not self._news.on_this_loop():
+            return  # it was closed meanwhile
         seen = self._seen.get(customer_id)
         if seen is not None and seen.moment <= start:
             del self._seen[customer_id]
@@ -199,15 +217,20 @@ class Fleet:
         Args:
             customer_id: Your own id of the customer.
         """
-        self._begin()
         self._drop(customer_id)
+        self._begin_to_tell()
         await self._news.tell(customer_id)
 
     async def invalidate_all(self) -> None:
         """Have all processes forget everybody, likewise."""
-        self._begin()
         self._drop(None)
+        self._begin_to_tell()
         await self._news.tell_all()
+
+    def _begin_to_tell(self) -> None:
+        """Who cannot tell now listens for when that has changed, unless another loop does or it is closed."""
+        if not self._closed and not self._news.is_elsewhere():
+            self.begin()
 
     async def _write(
         self, customer_id: str, answer: CustomerEntitlements | None, start: float, seen: _Seen
@@ -254,8 +277,12 @@ class Fleet:
                 lookup.outdated = True
         if customer_id is None:
             self._seen.clear()
-        else:
-            self._seen.pop(customer_id, None)
+            return
+        self._seen.pop(customer_id, None)
+        self._invalidated.pop(customer_id, None)
+        self._invalidated[customer_id] = self._memory.clock()
+        if len(self._invalidated) > LOOKED_UP:
+            self._invalidated.popitem(last=False)
 
     def _forget(self, customer_id: str | None) -> None:
         """Another process has invalidated a customer, or everybody (None)."""

@@ -164,6 +164,12 @@ class Memory:
         span = self.policy.fresh_for(feature_id) if verdict else self.policy.denied
         return self._clock() < min(known.start + span, known.reset)
 
+    def is_fresh_as_a_list(self, known: Known) -> bool:
+        """Whether all of it may be served without asking: what is granted, and that nothing else is."""
+        granted = (feature for feature, verdict in known.verdicts.items() if verdict)
+        spans = map(self.policy.fresh_for, granted)
+        return self._clock() < min(known.start + min(spans, default=_NEVER), known.denied_until)
+
     def may_revalidate(self, known: Known, feature_id: str) -> bool:
         """Whether a grant may be served while it is refreshed behind the scenes."""
         if known.verdicts.get(feature_id, known.absent) is not True:

@@ -147,7 +147,7 @@ class EntitlementChecks(api.Entitlements):
             raise invalid("customer_id", problem)
         known = self._checker.known(customer_id)
         if self._checker.cache is not None and not self._checker.is_complete(known):
-            known = await self._checker.cache.shared(customer_id)
+            known = await self._checker.learned(customer_id)
         if known is not None and self._checker.is_complete(known):
             found = self._checker.read(customer_id, known)
         else:
@@ -191,11 +191,13 @@ class EntitlementChecks(api.Entitlements):
         if problem:
             raise invalid("customer_id", problem)
         if self._shared is not None:
+            self._client.track(self._shared)  # this may be the only thing that a client is there for
             await self._shared.invalidate(customer_id)
 
     async def invalidate_all(self) -> None:
         """Forget what is known of everybody."""
         if self._shared is not None:
+            self._client.track(self._shared)
             await self._shared.invalidate_all()
 
     def check_many(

@@ -7,6 +7,7 @@ nothing the store has of that customer is believed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -49,6 +50,10 @@ class News:
         self._era_key = f"entitlements:era:{_digest(*scope)}"
         self._channel = f"entitlements:news:{_digest(*scope)}"
         self._origin = secrets.token_hex(8)
+        # not of any loop: whichever tells next makes up for it
+        self._owed: dict[str, object] = {}
+        self._owed_to_all: object | None = None
+        self._complained = False
         self._reset()
 
     def _reset(self) -> None:
@@ -61,10 +66,7 @@ class News:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turns = 0
         self._reading = False
-        self._owed: dict[str, object] = {}
-        self._owed_to_all: object | None = None
         self._settling = False
-        self._complained = False
 
     def key(self, customer_id: str) -> str:
         """Where the store has a customer."""
@@ -74,9 +76,15 @@ class News:
         """Whether it is in use on the running loop; what was begun on another one counts for nothing."""
         return self._loop is asyncio.get_running_loop()
 
+    def is_elsewhere(self) -> bool:
+        """Whether it is in use on another loop, which is running."""
+        return self._loop is not None and not self.on_this_loop() and self._loop.is_running()
+
     def begin(self) -> asyncio.Task[None]:
         """Be in use on the running loop, and see to it that listening begins."""
         if not self.on_this_loop():
+            if self._loop is not None and self.is_elsewhere():
+                self._leave(self._loop)
             self._reset()
             self._loop = asyncio.get_running_loop()
         starting = self._starting
@@ -107,6 +115,14 @@ class News:
             if self._subscription is not None:
                 await self._subscription.aclose()
         self._reset()
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what goes on on another loop, from this one."""
+        with contextlib.suppress(RuntimeError):  # untested: it is closed in this very moment
+            for task in list(self._tasks):
+                loop.call_soon_threadsafe(task.cancel)
+            if self._subscription is not None:
+                asyncio.run_coroutine_threadsafe(_closed(self._subscription), loop)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something behind the scenes; ``aclose`` sees to its end."""
@@ -162,7 +178,8 @@ class News:
         if self._owed_to_all is mark:  # untested otherwise: a second one came while the first was told
             self._owed_to_all = None
             # Not simply ours: somebody else may have begun one at the same moment.
-            self.look_for_era()
+            if self.on_this_loop():
+                self.look_for_era()
 
     async def _settle(self) -> None:
         try:
@@ -192,10 +209,14 @@ class News:
 
     async def _start(self) -> None:
         try:
-            self._subscription = await self._store.subscribe(self._channel, self._heard, self._missed)
+            subscription = await self._store.subscribe(self._channel, self._heard, self._missed)
         except StoreFailed:
             self._impatient = True
             return
+        if not self.on_this_loop():  # another one has taken over meanwhile
+            await subscription.aclose()
+            return
+        self._subscription = subscription
         if self._impatient:
             self._forget(None)  # who did not wait has heard nothing until now
         if not self._reading:
@@ -249,6 +270,10 @@ class News:
             return
         finally:
             self._reading = False
+
+
+async def _closed(subscription: Subscription) -> None:
+    await subscription.aclose()
 
 
 def _digest(*parts: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -72,10 +73,36 @@ async def reserved(
         reservation = Reservation(customer_id, feature_id, units)
         yield reservation
         if reservation.used:
-            await usage._record_held(customer_id, feature_id, reservation.used)  # noqa: SLF001  the other half of this
+            recording = usage._record_held(customer_id, feature_id, reservation.used)  # noqa: SLF001  the other half of this
+            # the work is done: who is cancelled now has used the units all the same
+            cancelled = await _to_its_end(recording)
             held -= reservation.used
+            if cancelled is not None:
+                raise cancelled
     finally:
         recorded.hold(customer_id, feature_id, -held)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, object]) -> asyncio.CancelledError | None:
+    """Wait until something short has ended, also if that is cancelled meanwhile.
+
+    Returns:
+        The cancellation, which is to be raised when all is in order.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    try:
+        task.result()
+    except Exception as error:
+        if cancelled is not None:
+            raise cancelled from error
+        raise
+    return cancelled
 
 
 def short_of(decision: Decision, units: int) -> str | None:

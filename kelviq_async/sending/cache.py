@@ -6,8 +6,11 @@ This layer is for misses: what is known and fresh is answered before a request i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
+
+import attrs
 
 from ..config import Options
 from ..errors import KelviqError, TimedOut
@@ -62,15 +65,18 @@ class Keeper(Protocol):
 class Flight:
     """A call under way, and those who wait for it."""
 
-    __slots__ = ("landed", "options", "outdated")
+    __slots__ = ("landed", "latest", "options", "outdated")
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.latest = 0.0
+        """The deadline of who can wait longest."""
         self.landed: asyncio.Future[Any] | None = None
         self.outdated = False
 
 
 _LEADERLESS: Final = object()
+_TOO_LATE: Final = "time ran out waiting for a call that somebody else had started"
 
 
 class CacheSend:
@@ -99,16 +105,24 @@ class CacheSend:
         clock = asyncio.get_running_loop().time
         deadline = None if options.timeout is None else clock() + options.timeout
         since = self._keeper.clock()
+        waited = False
         while (flight := self._flights.get(key)) is not None:
+            waited = True
             try:
                 answer = await self._joined(flight, deadline)
             except KelviqError as error:
                 own = flight.options.retry == options.retry and flight.options.timeout == options.timeout
                 if own or error.failure is None or flight.landed is None or not flight.landed.done():
                     raise
-                continue  # it gave up by its own patience, and not by ours
+                answer = _LEADERLESS  # it gave up by its own patience, and not by ours
             if answer is not _LEADERLESS:
                 return answer  # type: ignore[no-any-return]
+            if deadline is not None and deadline < flight.latest:
+                await asyncio.sleep(0)  # who has the most time left takes over, or each would, one by one
+        if waited and deadline is not None:
+            if clock() >= deadline:
+                raise TimedOut(_TOO_LATE)
+            options = attrs.evolve(options, deadline=deadline)  # what is left, and not all of it anew
         return await self._led(request, options, key, since)
 
     def outdate(self, key: str | None) -> None:
@@ -151,13 +165,14 @@ class CacheSend:
     async def _joined(self, flight: Flight, deadline: float | None) -> Any:
         if flight.landed is None:
             flight.landed = asyncio.get_running_loop().create_future()
+        flight.latest = max(flight.latest, math.inf if deadline is None else deadline)
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(flight.landed)
         except TimeoutError as error:
             if isinstance(error, KelviqError):  # untested: who leads hands its own lack of time to nobody
                 raise
-            raise TimedOut("time ran out waiting for a call that somebody else had started") from None
+            raise TimedOut(_TOO_LATE) from None
 
     async def _uncached(self, request: Request[R], options: Options) -> R:
         answer: Any = None

@@ -36,6 +36,17 @@ def test_ctrl_c_is_quiet(run, monkeypatch):
     assert run("demo").code == 130
 
 
+def test_a_mistake_of_ours_is_no_no(run, monkeypatch):
+    def mistaken(_):
+        raise ZeroDivisionError("what nobody thought of")
+
+    monkeypatch.setattr(demo, "stock", mistaken)
+    ran = run("demo")
+    assert ran.code == 2
+    assert "Traceback" in ran.err
+    assert "what nobody thought of" in ran.err
+
+
 @pytest.mark.parametrize(
     "arguments", [["demo"], ["api", "--help"], ["api", "customers", "list", "--dry-run"]]
 )

@@ -423,3 +423,45 @@ async def test_what_has_no_text_is_its_own_failure(odd: Any) -> None:
             (name, k.InvalidRequest),
             ("c", type(None)),
         ]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, k.UnknownCustomer), (403, k.Forbidden), (400, k.BadRequest)]
+)
+async def test_a_no_is_an_answer_and_so_nobody_gives_up(
+    monkeypatch: pytest.MonkeyPatch, status: int, kind: type[k.KelviqError]
+) -> None:
+    class Away(Edge):
+        """Refuses everybody, and turns one in a hundred away for a moment."""
+
+        async def send(self, request: k.WireRequest) -> k.WireAnswer:
+            await super().send(request)
+            clock.now += 1.0
+            if len(self.calls) % 100 == 50:
+                return k.WireAnswer(429, {"Retry-After": "0"}, b"{}")
+            return k.WireAnswer(status, {}, b'{"detail": "Customer not found."}' if status == 404 else b"{}")
+
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(
+        "kelviq_async.entitlements.batches.time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
+    async with k.Kelviq("key", transport=Away(), retry=False) as kelviq:
+        lookups = [each async for each in kelviq.entitlements.get_many(f"u{n}" for n in range(1000))]
+    assert [type(each.error) for each in lookups] == [kind] * 1000
+
+
+@pytest.mark.parametrize("policy", [CachePolicy(), CachePolicy(fresh=0, denied=0, revalidate=0), None])
+@pytest.mark.parametrize("concurrency", [1, 50])
+async def test_one_call_is_made_for_all_features_whatever_the_policy(
+    policy: CachePolicy | None, concurrency: int
+) -> None:
+    edge = Edge()
+    async with k.Kelviq("key", transport=edge, cache=policy) as kelviq:
+        pairs = [(f"u{n}", feature) for n in range(20) for feature in ("export", "import", "nothing")]
+        decisions = [each async for each in kelviq.entitlements.check_many(pairs, concurrency=concurrency)]
+        assert sorted(edge.calls) == sorted(f"u{n}" for n in range(20))
+        assert [each.allowed for each in decisions].count(True) == 40
+        await kelviq.entitlements.invalidate("u0")
+        edge.features = {}
+        (again,) = [each async for each in kelviq.entitlements.check_many([("u0", "export")])]
+        assert not again.allowed

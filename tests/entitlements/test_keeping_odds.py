@@ -286,3 +286,35 @@ async def test_a_client_that_closes_decides_nothing() -> None:
     await kelviq.close()
     with pytest.raises(k.ClientClosed):
         await check
+
+
+@pytest.mark.parametrize(
+    ("policy", "calls"),
+    [
+        (CachePolicy(), 1),
+        (CachePolicy(fresh=0, max_stale=0, revalidate=60), 3),
+        (CachePolicy(features={"export": FeaturePolicy(fresh=0)}), 3),
+        (CachePolicy(features={"import": FeaturePolicy(fresh=0)}), 1),
+        (CachePolicy(denied=0), 3),
+    ],
+)
+async def test_a_list_is_served_no_longer_than_what_it_grants(policy: CachePolicy, calls: int) -> None:
+    edge = Edge([GRANTED, {"featureId": "import", "hasAccess": False}])
+    async with client(edge, cache=policy) as kelviq:
+        for _ in range(3):
+            assert (await kelviq.entitlements.get("ada"))["export"].granted
+        assert edge.calls == calls
+
+
+async def test_a_refresh_that_never_began_is_made_up_for() -> None:
+    edge = Edge([GRANTED])
+    kelviq = client(edge, cache=CachePolicy(fresh=0, revalidate=60))
+    async with kelviq:
+        for _ in range(2):
+            await kelviq.entitlements.check("ada", "export")
+    assert edge.calls == 1, "it was closed before the refresh could begin"
+    async with kelviq:
+        await kelviq.entitlements.check("ada", "export")
+        async with asyncio.timeout(10):
+            while edge.calls == 1:
+                await asyncio.sleep(0)

@@ -281,25 +281,40 @@ async def test_units_count_once_while_they_are_being_recorded(slow, used):
     assert await remaining(kelviq) == 100 - used
 
 
-@pytest.mark.parametrize(
-    "failure", [JournalError("the disk is full"), "cancelled"], ids=["failed", "cancelled"]
-)
-async def test_units_that_could_not_be_recorded_are_given_back_once(slow, failure):
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_units_that_could_not_be_recorded_are_given_back_once(slow, cancelled):
     kelviq, journal = slow
     first = asyncio.create_task(reserve(kelviq, 60, 20))
     await journal.begun.wait()
-    if failure == "cancelled":
+    if cancelled:
         first.cancel()
-    else:
-        journal.failure = failure
-        journal.gate.set()
-    with pytest.raises((JournalError, asyncio.CancelledError)):
+    journal.failure = JournalError("the disk is full")
+    journal.gate.set()
+    with pytest.raises(asyncio.CancelledError if cancelled else JournalError):
         await first
     journal.failure = None
-    journal.gate.set()
     assert await remaining(kelviq) == 100
     await reserve(kelviq, 60, 60)
     assert await remaining(kelviq) == 40
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+async def test_who_is_cancelled_when_the_work_is_done_has_used_its_units(slow, steps):
+    kelviq, journal = slow
+    first = asyncio.create_task(reserve(kelviq, 60, 20))
+    await journal.begun.wait()
+    for _ in range(3):  # whoever is impatient cancels again
+        first.cancel()
+        await asyncio.sleep(0)
+    assert await remaining(kelviq) == 40
+    journal.gate.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await remaining(kelviq) == 80
+    assert (await kelviq.usage.ledger()).accepted == 1
 
 
 async def test_who_may_not_use_it_reserves_nothing(kelviq):
