@@ -20,8 +20,12 @@ PYTHONS = nox.project.python_versions(PROJECT)
 COVERED = "3.13"
 # Half of the tests each; `-n 8` among the arguments replaces it, and `-n 0` is for debuggers.
 SHARED = ("-n", "2", "--dist", "worksteal")
-# Both have to give the tests the same names: sets have one order throughout a run, and another in the next.
-ORDER = {"PYTHONHASHSEED": str(secrets.randbelow(2**32))}
+ENV = {
+    # Both have to give the tests the same names: sets have one order in a run, and another in the next.
+    "PYTHONHASHSEED": str(secrets.randbelow(2**32)),
+    # Images like to set this. Then each of hundreds of processes that tests start compiles all it imports.
+    "PYTHONDONTWRITEBYTECODE": None,
+}
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -35,10 +39,10 @@ def tests(session: nox.Session) -> None:
     """Every test on each installed Python, on one with branch coverage; arguments go to pytest."""
     install(session, "tests")
     if session.python != COVERED:  # it would be the same again, and half as slow once more
-        session.run("pytest", *SHARED, *session.posargs, env=ORDER)
+        session.run("pytest", *SHARED, *session.posargs, env=ENV)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *SHARED, *session.posargs, env=ORDER)
+    session.run("coverage", "run", "-m", "pytest", *SHARED, *session.posargs, env=ENV)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -78,7 +82,7 @@ def contract(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Run the long crash tests, which `tests` leaves out."""
     install(session, "tests")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", "-m", "slow", *session.posargs, env=ENV)
 
 
 @nox.session

@@ -29,7 +29,7 @@ GOALS = {
     "slow minimal 50": Goal("50 in flight, server takes 20 ms, vs minimal protocol client"),
     "slow minimal 200": Goal("200 in flight, server takes 20 ms, vs minimal protocol client"),
 }
-RAW = "Raw"
+RAW, MINIMAL = "Raw", "Minimal"
 CONTESTANTS = {
     "tiny": (Ours, Peer),
     "quick": (Ours, Peer, Raw, Minimal),
@@ -100,6 +100,9 @@ def explain(bench: Bench, door: str, concurrency: int, when: str, rates: dict[st
         return
     times = ratios(rates[RAW], rates[PEER]).median
     text = f"{when}: raw aiohttp + orjson, which checks nothing, has {times:.1f} times the peer's rate"
+    if MINIMAL in rates:
+        times = ratios(rates[MINIMAL], rates[PEER]).median
+        text += f", and the minimal protocol client {times:.1f} times"
     if door:
         ceiling = concurrency / LATENCY
         times = ceiling / median(rates[PEER])

@@ -89,7 +89,8 @@ def test_nothing_became_slow(runs, question, key):
 def test_a_cached_hit_that_takes_ten_times_as_long_would_be_noticed(runs):
     for key in WATCHED["cached_hit"]:
         found = runs.settled("cached_hit", key)
-        assert is_slow({**found, "best": found["best"] / 10})
+        # the lowest round: in the others, a busy machine may have held up the peer
+        assert is_slow({**found, "best": found["ratio"]["low"] / 10})
 
 
 def test_requests_that_cost_five_times_as_much_would_be_noticed(runs):
