@@ -72,7 +72,9 @@ class Worker(Generic[S]):
         self._end = end
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
-        self._bell = threading.Semaphore(0)
+        # rung once for each time that the thread is idle; a semaphore would be four locks
+        self._bell = threading.Lock()
+        self._bell.acquire()
         self._calls: list[Call] = []
         self._idle = False
         self._ended = False
