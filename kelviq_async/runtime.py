@@ -60,10 +60,10 @@ class Runtime:
         """Build the stack on the running loop."""
         if self.closed:
             raise ClientClosed("the client was closed; open() makes it usable again")
-        self.loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         self.transport = self.given or Http1Transport(self.config)
-        stack: Send = HttpSend(self.config, self.transport, self.under_way)
-        stack = RetrySend(stack, self.pauses, self.under_way)
+        stack: Send = HttpSend(self.config, self.transport, self.under_way, loop)
+        stack = RetrySend(stack, self.pauses, self.under_way, loop)
         if self.cache is not None:
             keeping = CacheSend(stack, self.cache)
             self.cache.outdate = keeping.outdate

@@ -38,10 +38,17 @@ logger = logging.getLogger("kelviq_async")
 class HttpSend:
     """Sends a request once, over a transport."""
 
-    def __init__(self, config: Config, transport: Transport, under_way: UnderWay | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        transport: Transport,
+        under_way: UnderWay | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._config = config
         self._transport = transport
         self._under_way = under_way or UnderWay()
+        self._loop = loop
         python = ".".join(map(str, sys.version_info[:3]))
         agent = f"kelviq-async/{__version__} python/{python}"
         self._agent = f"{agent} {config.user_agent}" if config.user_agent else agent
@@ -113,10 +120,10 @@ class HttpSend:
         wire: WireRequest | None = None
         deadline = options.deadline
         try:
-            with self._under_way.wait(deadline):
+            with self._under_way.wait(deadline, self._loop) as wait:
                 wire = await self._encoded(request, options)
                 # a kept connection would take the request before anybody sees that time is up
-                if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+                if deadline is not None and wait.loop.time() >= deadline:
                     raise _out_of_time(sent=False)
                 return await self._transport.send(wire)
         except ClientClosed as error:

@@ -102,10 +102,18 @@ class Pauses:
 class RetrySend:
     """Repeats what may be repeated, and calls unknown what is unknown."""
 
-    def __init__(self, inner: Send, pauses: Pauses, under_way: UnderWay | None = None) -> None:
+    def __init__(
+        self,
+        inner: Send,
+        pauses: Pauses,
+        under_way: UnderWay | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._inner = inner
         self._pauses = pauses
         self._under_way = under_way or UnderWay()
+        # who is on the right loop has been looked at: to ask once more is a system call in some Pythons
+        self._loop = loop
 
     async def __call__(self, request: Request[R], options: Options) -> R:
         """Send, as often as the policy, the deadline and the nature of the request allow.
@@ -114,7 +122,7 @@ class RetrySend:
             OutcomeUnknown: The request may have been carried out, and is not repeatable.
             KelviqError: The last attempt's failure.
         """
-        clock = asyncio.get_running_loop().time
+        clock = (self._loop or asyncio.get_running_loop()).time
         deadline = options.deadline
         if deadline is None and options.timeout is not None:
             deadline = clock() + options.timeout

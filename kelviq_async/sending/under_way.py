@@ -22,13 +22,14 @@ class UnderWay:
         self._due = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def wait(self, deadline: float | None = None) -> Wait:
+    def wait(self, deadline: float | None = None, loop: asyncio.AbstractEventLoop | None = None) -> Wait:
         """A block of code that ends when the deadline passes or the client closes.
 
         Args:
             deadline: A moment on the running loop's clock, or None.
+            loop: The running loop, where that is known.
         """
-        return Wait(self, deadline)
+        return Wait(self, deadline, loop)
 
     def end(self) -> None:
         """End all of them (on their event loop)."""
@@ -92,19 +93,21 @@ class Wait:
 
     __slots__ = ("_cancelling", "_ended", "_task", "_under_way", "deadline", "expired", "loop")
 
-    def __init__(self, under_way: UnderWay, deadline: float | None) -> None:
+    def __init__(
+        self, under_way: UnderWay, deadline: float | None, loop: asyncio.AbstractEventLoop | None
+    ) -> None:
         self._under_way = under_way
+        self.loop = loop or asyncio.get_running_loop()
         self.deadline = deadline
         self.expired = self._ended = False
 
     def __enter__(self) -> Self:
         """Begin; the running task is the one that will be interrupted."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("calls are made inside a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self.loop = task.get_loop()
         self._under_way.enter(self, self.loop)
         return self
 
