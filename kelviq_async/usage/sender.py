@@ -395,11 +395,9 @@ class Sender:
         try:
             while True:
                 turned = self._turned
-                ledger = await self._ledger(end)
-                if await self._has_ended(ledger, since, ledger.accepted - before, others=again):
-                    self.flushed = True
-                    # what was in flight when it was read may have ended since
-                    return await self._ledger(end) if ledger.in_flight else ledger
+                ledger, self.flushed = await self._looked(end, since, before, others=again)
+                if self.flushed:
+                    return ledger
                 if self.stopped_by is not None and not self._tasks:
                     raise self.stopped_by
                 if self._ending:
@@ -426,19 +424,24 @@ class Sender:
         except TimeoutError:
             raise JournalError("the usage journal gave no answer in time") from None
 
-    async def _has_ended(self, ledger: Ledger, since: float, new: int, *, others: bool) -> bool:
-        """Whether what was pending at a moment has come to an end."""
-        newer = ledger.oldest is not None and ledger.oldest > since  # if no clock was set back
-        if ledger.pending and not (newer and ledger.pending <= new):
-            return False
-        if any(report.first_at <= since for report in self._tasks.values()):
-            return False
-        if not ledger.in_flight:
-            return True
-        flying = await self.journal.reports(State.IN_FLIGHT, ALL)
-        return not any(
-            report.first_at <= since and (others or report.owner == self.owner.id) for report in flying
-        )
+    async def _looked(
+        self, end: float | None, since: float, before: int, *, others: bool
+    ) -> tuple[Ledger, bool]:
+        """The ledger, and whether what was pending at a moment has come to an end."""
+        # twice: what the first ledger has in flight may be pending again when the reports are read
+        for _ in range(2):
+            ledger = await self._ledger(end)
+            newer = ledger.oldest is not None and ledger.oldest > since  # if no clock was set back
+            if ledger.pending and not (newer and ledger.pending <= ledger.accepted - before):
+                return ledger, False
+            if any(report.first_at <= since for report in self._tasks.values()):
+                return ledger, False
+            if not ledger.in_flight:
+                return ledger, True
+            for report in await self.journal.reports(State.IN_FLIGHT, ALL):
+                if report.first_at <= since and (others or report.owner == self.owner.id):
+                    return ledger, False
+        return ledger, True
 
     async def wind_down(self) -> int:
         """Claim nothing more, and wait a moment for what is on its way; how many records are left."""

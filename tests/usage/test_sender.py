@@ -1,5 +1,6 @@
 """What becomes of recorded usage, whatever Kelviq or the network does."""
 
+import asyncio
 import time
 
 import pytest
@@ -268,6 +269,32 @@ async def test_nobody_at_the_address(world):
         ledger = await kelviq.usage.flush(0.2)
         assert (ledger.pending, ledger.in_flight) == (1, 0) or (ledger.pending, ledger.in_flight) == (0, 1)
         await stands(kelviq, pending=1)
+
+
+class SlowToTell(MemoryJournal):
+    """A journal whose ledger is told when what it has in flight is there no more."""
+
+    async def ledger(self):
+        told = await super().ledger()
+        while (await super().ledger()).in_flight:
+            await asyncio.sleep(0.002)
+        return told
+
+
+@pytest.mark.parametrize("by", ["us", "another process"])
+async def test_a_flush_does_not_take_what_is_pending_again_for_sent(world, by):
+    world.faults.add("ReportUsage", "refuse", latency=0.05, times=5)
+    journal = SlowToTell()
+    async with client(world, journal) as kelviq:
+        await kelviq.usage.record("cust-0", "calls", 3)
+        if by == "us":
+            ledger = await kelviq.usage.flush(LONG)
+        else:
+            flushing = client(world, journal, concurrency=1)
+            ledger = await flushing.usage.flush(LONG)
+            await flushing.close()
+    assert (ledger.pending, ledger.delivered) == (0, 1)
+    assert total(world) == 3
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 405])
