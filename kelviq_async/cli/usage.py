@@ -161,7 +161,7 @@ def flush(
     prefix: Prefix = None,
     json: AsJson = False,
 ) -> None:
-    """Send what is pending. Ends with 0 if nothing is pending any more, else with 1.
+    """Send what is pending. Ends with 0 if nothing is pending or in flight any more, else with 1.
 
     Parameters
     ----------
@@ -187,11 +187,13 @@ def flush(
         await _there(opened)
         settings = {"account": account, "journal": opened, "usage_policy": UsagePolicy(shutdown=0)}
         async with Kelviq.from_env(**settings, **environment) as kelviq:
-            return await kelviq.usage.flush(deadline)
+            await kelviq.usage.flush(deadline)
+        # only now it is known what became of what was on its way when time was up
+        return await _looked(journal, prefix, lambda opened: opened.ledger())
 
     ledger = _run(flushed())
     _show_ledger(ledger, as_data=json)
-    raise SystemExit(1 if ledger.pending else 0)
+    raise SystemExit(1 if ledger.pending or ledger.in_flight else 0)
 
 
 def journal_of(name: str | None, prefix: str | None = None) -> Journal:
