@@ -262,8 +262,8 @@ class MemoryJournal:
                 if report.state is State.DELIVERED and taken:
                     last = max(taken[-1].place, self._last_folded.get(report.key, 0))
                     self._last_folded[report.key] = last
-        # who is still there may have to know what has come after it
-        there = {report.key for report, _ in self._reports.values()}
+        # who is still there may have to know what has come after it, also while it is pending again
+        there = {report.key for report, _ in self._reports.values()} | self._pending.keys()
         self._last_folded = {key: last for key, last in self._last_folded.items() if key in there}
         return folded
 

@@ -255,6 +255,24 @@ async def knows_what_was_overtaken_also_when_it_was_folded(connect):
         assert await each.overtaken(last.id) is False
 
 
+async def knows_what_was_overtaken_while_it_was_pending_again(connect):
+    journal, other, sender = connect(), connect(), owner()
+    await journal.open(SCOPE)
+    await other.open(SCOPE)
+    older = await report_in(journal, State.UNRESOLVED, sender)
+    newer = await report_in(journal, State.DELIVERED, sender)
+    assert await journal.move(older.id, State.PENDING)
+    assert await other.fold(9e9) == newer.records
+    again = await claimed(journal, sender)
+    elsewhere = await report_in(journal, State.DELIVERED, sender, OTHER)
+    assert await other.fold(9e9) == elsewhere.records
+    for each in (journal, other):
+        assert await each.overtaken(again.id) is True
+    assert await journal.move(again.id, State.UNRESOLVED)
+    for each in (journal, other):
+        assert await each.overtaken(again.id) is True
+
+
 async def knows_what_was_overtaken(connect):
     journal, other, sender = connect(), connect(), owner()
     await journal.open(SCOPE)
@@ -353,6 +371,7 @@ ALL = [
     what_is_meant_to_be_sent_late_forgets_the_reset,
     finds_by_either_id,
     knows_what_was_overtaken,
+    knows_what_was_overtaken_while_it_was_pending_again,
     knows_what_was_overtaken_also_when_it_was_folded,
     what_was_sent_on_both_sides_of_it_overtook_it,
     lists_reports_the_oldest_first,

@@ -44,7 +44,6 @@ class Shadow:
         self.claims = {}  # how often the records of a key were claimed for the first time
         self.claimed = set()
         self.maybe_counted = set()
-        self.put_back = set()
 
     def append(self, records):
         for record in records:
@@ -108,7 +107,6 @@ class Shadow:
         if report.state is State.PENDING:
             # whoever asks for that says that it was not counted, or takes it upon themselves
             self.maybe_counted.difference_update(account.ids)
-            self.put_back.update(account.ids)
             del self.accounts[report.id]
             for entry in account.entries:
                 entry.report = None

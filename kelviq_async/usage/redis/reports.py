@@ -218,23 +218,31 @@ for _, rid in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', before, 'LIMIT',
   if folded > 2000 then break end
 end
 if #reports == 0 then return 0 end
+-- of what was folded, a key's newest is remembered as long as anything of the key may be sent again
 local open = redis.call('EXISTS', root .. 'rejected', root .. 'unresolved') > 0
-if not open then redis.call('DEL', root .. 'folded') end
+local function there(key)
+  return open or redis.call('EXISTS', root .. 'pending:' .. key, root .. 'sent:' .. key) > 0
+end
 for _, report in ipairs(reports) do
   local hash = root .. 'report:' .. report.id
   local names = redis.call('HGET', hash, 'ids')
   if names then each({'HDEL', ids}, cmsgpack.unpack(names)) end
   if report.key then
     redis.call('ZREM', root .. 'sent:' .. report.key, report.id)
-    -- an older total that is still open must not be sent again behind its back
     local last = tonumber(redis.call('HGET', root .. 'folded', report.key) or '') or 0
-    if open and report.state == 'delivered' and tonumber(report.last) > last then
+    if there(report.key) and report.state == 'delivered' and tonumber(report.last) > last then
       redis.call('HSET', root .. 'folded', report.key, report.last)
     end
   end
   redis.call('DEL', hash)
   redis.call('ZREM', root .. report.state, report.id)
   redis.call('ZREM', ended, report.id)
+end
+if not open then
+  local known = redis.call('HSCAN', root .. 'folded', '0', 'COUNT', 200)[2]
+  for i = 1, #known, 2 do
+    if not there(known[i]) then redis.call('HDEL', root .. 'folded', known[i]) end
+  end
 end
 redis.call('SET', answer, folded, 'EX', KEPT)
 return folded
