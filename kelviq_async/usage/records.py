@@ -235,7 +235,8 @@ class Ledger:
         unresolved: Nobody knows; see ``usage.unresolved``.
         discarded: Somebody decided that they are not to be sent.
         late: Of the delivered and unresolved ones, those whose meter started anew before they were sent.
-        skipped: What of the journal could not be read and was left out, in the journal's own pieces.
+        skipped: What of the journal could not be read and was left out, in the journal's own pieces. Of
+            a file also what a process was killed while writing, if another has written over parts of it.
         oldest: When the oldest pending record was accepted, in seconds since 1970; None without one.
     """
 

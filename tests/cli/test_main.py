@@ -62,7 +62,6 @@ def test_a_reader_that_leaves_is_no_drama(arguments):
 
 
 def test_a_broken_installation_is_not_called_a_missing_extra(run, monkeypatch):
-    monkeypatch.delitem(sys.modules, "kelviq_async.cli.app")
     monkeypatch.setitem(sys.modules, "kelviq_async._version", None)
     monkeypatch.setitem(sys.modules, "kelviq_async.cli.app", None)
     with pytest.raises(ModuleNotFoundError):
