@@ -195,7 +195,8 @@ class Recorder:
                     # a journal with threads of its own could start none any more if it were closed now
                     return
             elif _succeeded(opening):
-                await sender.stop(sending)
+                if not await sender.stop(sending):
+                    self._left_behind = sender
             else:
                 for task in (opening, sending):
                     task.cancel()

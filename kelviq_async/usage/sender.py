@@ -31,6 +31,8 @@ GRACE: Final = 2.0
 """Seconds for calls that are ending to be written down."""
 LOOK: Final = 0.2
 """Seconds between two looks at the ledger during a flush."""
+LEAVING: Final = 0.0, 0.05, 0.2
+"""Seconds before each attempt to leave the journal in order."""
 TIDY: Final = 5.0
 """Seconds between two looks at what others left behind, and at what is old enough to be folded."""
 UNKNOWN: Final = "the fate of a usage report is unknown, see usage.unresolved(): %s"
@@ -452,11 +454,15 @@ class Sender:
             return (await self._ledger(time.monotonic())).pending
         return 0
 
-    async def stop(self, running: asyncio.Task[None]) -> None:
+    async def stop(self, running: asyncio.Task[None]) -> bool:
         """End the main loop, wait a moment for what is on its way, end the rest, leave the journal.
 
         Args:
             running: The task in which ``run`` runs.
+
+        Returns:
+            Whether the journal knows all that is known; what it does not know lapses, as if the process
+            had ended, unless ``catch_up`` succeeds later.
         """
         self._claims, self._ending = False, True
         self._nudged.set()
@@ -464,12 +470,19 @@ class Sender:
         await ended_within(GRACE, list(self._tasks))
         self._turned.set()
         if claiming or not all(task.done() for task in self._tasks):
-            # it does not leave: what is in flight lapses, as if the process had ended
             logger.warning("the usage journal gave no answer in time: what was on its way will be unresolved")
-            return
-        try:
+            return False
+        error: Exception | None = None
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
-                await self.catch_up()
-                await self.journal.leave(self.owner)
-        except (JournalError, TimeoutError) as error:
-            say_failed("the usage journal could not be left in order", error, 1)
+                for wait in LEAVING:
+                    await asyncio.sleep(wait)
+                    try:
+                        await self.catch_up()
+                        await self.journal.leave(self.owner)
+                    except Exception as failed:  # noqa: BLE001  closing goes on
+                        error = failed
+                    else:
+                        return True
+        say_failed("the usage journal could not be left in order", error or TimeoutError(), 1)
+        return False

@@ -433,6 +433,34 @@ async def test_closing_ends_whatever_the_journal_does(world, impatient, name, tr
     assert total(world) in {0, 3}
 
 
+@pytest.mark.parametrize("name", ["reports", "leave"])
+@pytest.mark.parametrize("error", [JournalError, OSError])
+async def test_a_journal_that_fails_for_a_moment_is_left_in_order_all_the_same(world, name, error):
+    journal = Trouble(error)
+    async with client(world, journal) as kelviq:
+        await kelviq.usage.record("cust-0", "calls", 3)
+        await stands(kelviq, delivered=1)
+        journal.fail[name] = 2
+    assert (journal.fail[name], await journal.owners()) == (0, [])
+
+
+@pytest.mark.parametrize("trouble", ["hang", "fail"])
+async def test_what_could_not_be_written_when_closing_is_written_when_opening(world, impatient, trouble):
+    """What is known of it is forgotten by nobody, and nothing of its key waits for a lease."""
+    journal = Trouble()
+    kelviq = await client(world, journal, shutdown=0.05, lease=1000).open()
+    getattr(journal, trouble)["move"] = 1_000_000
+    await kelviq.usage.record("cust-0", "calls", 3)
+    await until(lambda: total(world) == 3)
+    await kelviq.close()
+    assert (await journal.ledger()).in_flight == 1
+    getattr(journal, trouble)["move"] = 0
+    async with kelviq:
+        await kelviq.usage.record("cust-0", "calls", 4)
+        await stands(kelviq, delivered=2)
+    assert (total(world), await journal.owners()) == (7, [])
+
+
 async def test_closing_while_calls_hang(world, impatient):
     world.faults.add("ReportUsage", "latency", latency=50)
     journal = MemoryJournal()
