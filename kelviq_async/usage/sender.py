@@ -103,6 +103,7 @@ class Sender:
             except Exception as error:  # noqa: BLE001  whatever it is, records must not lie there for ever
                 failures += 1
                 self._upcoming.forget()
+                self._tidied_at = float("-inf")  # a claim that failed may have been made
                 # others would take us for gone if we were silent for longer
                 sleep = min(self._rest, self._pace.backoff(failures))
                 say_failed("the usage journal failed, trying again", error, failures)
