@@ -431,8 +431,8 @@ class Sender:
         self, end: float | None, since: float, before: int, *, others: bool
     ) -> tuple[Ledger, bool]:
         """The ledger, and whether what was pending at a moment has come to an end."""
-        # twice: what the first ledger has in flight may be pending again when the reports are read
-        for _ in range(2):
+        again = False
+        while True:
             ledger = await self._ledger(end)
             newer = ledger.oldest is not None and ledger.oldest > since  # if no clock was set back
             if ledger.pending and not (newer and ledger.pending <= ledger.accepted - before):
@@ -444,7 +444,10 @@ class Sender:
             for report in await self.journal.reports(State.IN_FLIGHT, ALL):
                 if report.first_at <= since and (others or report.owner == self.owner.id):
                     return ledger, False
-        return ledger, True
+            if again:
+                return ledger, True
+            # what this ledger has in flight may have been pending again when the reports were read
+            again = True
 
     async def wind_down(self) -> int:
         """Claim nothing more, and wait a moment for what is on its way; how many records are left."""
