@@ -13,9 +13,8 @@ from ..checks import identifier_problem, invalid
 from ..config import checked_seconds
 from ..errors import InvalidRequest, KelviqError, RateLimited, TimedOut
 from ..stream import Put, Source, Stream, WorkStream
-from .checker import Checker
+from .checker import Answered, Checker
 from .decisions import Decision, Lookup, Reason
-from .verdicts import Entitlements
 
 T = TypeVar("T")
 
@@ -180,7 +179,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
 ) -> Stream[Decision]:
     """See ``EntitlementChecks.check_many``."""
     clock, done = _Clock(deadline), [0]
-    answers: OrderedDict[str, tuple[Entitlements | None, float, int]] = OrderedDict()
+    answers: OrderedDict[str, tuple[Answered, int]] = OrderedDict()
     failures, patience = _Failures(), _Patience()
     waiting: dict[str, _Group[tuple[int, str]]] = {}
 
@@ -199,8 +198,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
         if decision is not None:
             put(index, decision)
         elif customer_id in answers and _is_good(answers[customer_id], asker):
-            found, asked, _ = answers[customer_id]
-            put(index, _decided(asker, customer_id, feature_id, found, asked))
+            put(index, _decided(asker, customer_id, feature_id, answers[customer_id][0], remembered=True))
         elif (failure := failures.speaking_for(customer_id, feature_id)) is not None:
             put(index, _without(asker, customer_id, feature_id, failure))
         elif (group := waiting.get(customer_id)) is not None and group.changes == asker.changes():
@@ -217,8 +215,7 @@ def checked_many(  # noqa: C901  two steps that share what they remember
             if not group:
                 _leave(waiting, customer_id, group)
                 return
-            asked = time.monotonic()
-            found = await clock.within(lambda: patience.asked(lambda: asker.asked(customer_id)))
+            answered = await clock.within(lambda: patience.asked(lambda: asker.asked(customer_id)))
         except KelviqError as error:
             _leave(waiting, customer_id, group)
             failures.note(customer_id, error, {feature for _, feature in group})
@@ -226,12 +223,12 @@ def checked_many(  # noqa: C901  two steps that share what they remember
                 put(number, _without(asker, customer_id, feature, error))
             return
         answers.pop(customer_id, None)
-        answers[customer_id] = (found, asked, group.changes)
+        answers[customer_id] = answered, group.changes
         if len(answers) > (REMEMBERED if asker.cache is None else JUST_ASKED):
             answers.popitem(last=False)
         _leave(waiting, customer_id, group)
         for number, feature in group:
-            put(number, _decided(asker, customer_id, feature, found))
+            put(number, _decided(asker, customer_id, feature, answered))
 
     return WorkStream(
         pairs,
@@ -304,23 +301,19 @@ def _share(asker: Checker, customer_id: str, group: _Group[tuple[int, str]], put
     group[:] = rest
 
 
-def _is_good(answer: tuple[Any, float, int], asker: Checker) -> bool:
+def _is_good(answer: tuple[Answered, int], asker: Checker) -> bool:
     """Whether an answer of this batch is neither old nor perhaps invalidated meanwhile."""
-    _, asked, changes = answer
+    answered, changes = answer
     # a cache knows better what is good for how long, but one call is for all features of a customer
     span = REMEMBERED_FOR if asker.cache is None else FAILED_FOR
-    return time.monotonic() - asked < span and changes == asker.changes()
+    return asker.age(answered) < span and changes == asker.changes()
 
 
 def _decided(
-    asker: Checker,
-    customer_id: str,
-    feature_id: str,
-    found: Entitlements | None,
-    asked: float | None = None,
+    asker: Checker, customer_id: str, feature_id: str, answered: Answered, *, remembered: bool = False
 ) -> Decision:
     try:
-        return asker.decided(customer_id, feature_id, found, asked)
+        return asker.decided(customer_id, feature_id, answered, remembered=remembered)
     except KelviqError as error:
         return _failed(customer_id, feature_id, error)
 

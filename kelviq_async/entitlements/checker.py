@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..api.entitlements import GetEntitlements
 from ..checks import identifier_problem, invalid
@@ -14,6 +14,18 @@ from .decisions import Decision, Reason, Source, decide
 from .memory import Known
 from .recorded import Recorded, Uncounted
 from .verdicts import Entitlements
+
+
+class Answered(NamedTuple):
+    """What Kelviq answers about a customer.
+
+    Attributes:
+        entitlements: All they have, or None for a customer Kelviq does not know.
+        start: When the call began that fetched it, on the cache's clock or else the monotonic one.
+    """
+
+    entitlements: Entitlements | None
+    start: float
 
 
 class Checker:
@@ -98,33 +110,41 @@ class Checker:
         if await self.learned(customer_id) is None:
             await self.asked(customer_id)
 
-    async def asked(self, customer_id: str) -> Entitlements | None:
-        """All the customer has as Kelviq answers it, or None for a customer Kelviq does not know."""
-        start = time.monotonic()
+    async def asked(self, customer_id: str) -> Answered:
+        """What Kelviq answers, perhaps to somebody else who was asking already."""
+        start = self._clock()
         try:
             answer = await self.client.send(GetEntitlements(customer_id))
         except (NotFound, Forbidden) as error:
             if not about_customer(error):
                 raise
-            return None
-        if self.recorded is None:
-            return Entitlements(customer_id, answer)
-        known = self.known(customer_id)
-        if known is not None:  # somebody else may have asked first
-            start = min(start, known.start)
+            return Answered(None, self._began(customer_id, start))
+        start = self._began(customer_id, start)
         found = Entitlements(customer_id, answer, self._uncounted(customer_id, start))
-        for feature_id, entitlement in found.items():
-            if entitlement.reset_at is not None:
-                self.recorded.learn_reset(customer_id, feature_id, entitlement.reset_at.timestamp())
-        return found
+        if self.recorded is not None:
+            for feature_id, entitlement in found.items():
+                if entitlement.reset_at is not None:
+                    self.recorded.learn_reset(customer_id, feature_id, entitlement.reset_at.timestamp())
+        return Answered(found, start)
+
+    def _clock(self) -> float:
+        return time.monotonic() if self.cache is None else self.cache.clock()
+
+    def _began(self, customer_id: str, start: float) -> float:
+        """When the call began whose answer came to us."""
+        known = self.known(customer_id)
+        return start if known is None else min(start, known.start)
+
+    def age(self, answered: Answered) -> float:
+        """Seconds since an answer was asked for."""
+        return max(0.0, self._clock() - answered.start)
 
     def decided(
-        self, customer_id: str, feature_id: str, found: Entitlements | None, asked: float | None = None
+        self, customer_id: str, feature_id: str, answered: Answered, *, remembered: bool = False
     ) -> Decision:
-        """The decision that follows from an answer that just came, or was asked for at a moment."""
-        if asked is None:
-            return decide(customer_id, feature_id, found)
-        return decide(customer_id, feature_id, found, source=Source.MEMORY, age=time.monotonic() - asked)
+        """The decision that follows from an answer that just came, or came to somebody before."""
+        source = Source.MEMORY if remembered else Source.LIVE
+        return decide(customer_id, feature_id, answered.entitlements, source=source, age=self.age(answered))
 
     def changes(self) -> int:
         """How often something was invalidated so far."""

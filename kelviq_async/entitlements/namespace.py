@@ -106,10 +106,10 @@ class EntitlementChecks(api.Entitlements):
         if decision is not None:
             return decision
         try:
-            found = await self._checker.asked(customer_id)
+            answered = await self._checker.asked(customer_id)
         except KelviqError as error:
             return self._checker.without_answer(customer_id, feature_id, error)
-        return self._checker.decided(customer_id, feature_id, found)
+        return self._checker.decided(customer_id, feature_id, answered)
 
     async def require(self, customer_id: str, feature_id: str) -> Decision:
         """Go on only if a customer may use a feature.
@@ -151,7 +151,7 @@ class EntitlementChecks(api.Entitlements):
         if known is not None and self._checker.is_complete(known):
             found = self._checker.read(customer_id, known)
         else:
-            found = await self._checker.asked(customer_id)
+            found = (await self._checker.asked(customer_id)).entitlements
         if found is None:
             unknown = UnknownCustomer("Kelviq does not know this customer", status=404)
             unknown.about("GetEntitlements", GetEntitlements(customer_id))

@@ -61,8 +61,8 @@ async def reserved(
     decision = await checker.client.entitlements.check(customer_id, feature_id)
     if short_of(decision, units) is not None:
         # what is kept may be old, and a wrong no loses a customer
-        found = await Checker(checker.client.with_options(cache=False), None).asked(customer_id)
-        decision = checker.decided(customer_id, feature_id, found)
+        answered = await Checker(checker.client.with_options(cache=False), None).asked(customer_id)
+        decision = checker.decided(customer_id, feature_id, answered)
     # nothing is awaited from here until the units are held
     problem = short_of(decision, units)
     if problem is not None:

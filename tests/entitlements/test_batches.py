@@ -318,7 +318,7 @@ async def test_a_batch_says_how_old_its_own_answers_are(
     async with client(edge, cache=cache) as kelviq:
         stream = kelviq.entitlements.check_many(pairs(), concurrency=1, ordered=True, warm=False)
         decisions = [(decision.source, decision.age) async for decision in stream]
-    assert decisions == [(k.Source.LIVE, 0), (k.Source.MEMORY, 59.5), (k.Source.LIVE, 0)]
+    assert decisions == [(k.Source.LIVE, 0.5), (k.Source.MEMORY, 59.5), (k.Source.LIVE, 0.5)]
     assert edge.calls == ["a", "a"]
 
 

@@ -98,6 +98,23 @@ async def test_a_grant_is_served_while_fresh_and_then_asked_again(make: Callable
     assert bench.edge.calls == 2
 
 
+async def test_the_age_counts_from_the_start_of_the_call_for_all_who_wait_for_it(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make()
+    bench.edge.gate.clear()
+    first = asyncio.ensure_future(bench.check())
+    await bench.edge.arrived.wait()
+    bench.time += 3
+    second = asyncio.ensure_future(bench.check())
+    await asyncio.sleep(0.01)
+    bench.time += 1
+    bench.edge.gate.set()
+    decisions = [await first, await second]
+    assert [(each.source, each.age) for each in decisions] == [(k.Source.LIVE, 4)] * 2
+    assert bench.edge.calls == 1
+
+
 async def test_a_denial_is_kept_briefly(make: Callable[..., Bench]) -> None:
     bench = make(denied=5)
     bench.edge.granted = {"export": False}
