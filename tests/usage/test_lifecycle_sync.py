@@ -7,16 +7,9 @@ import pytest
 import kelviq_sync
 from kelviq_async.errors import ClientClosed, ConfigError, InvalidRequest, Unauthorized
 from kelviq_async.usage import MemoryJournal, SqliteJournal, UsagePolicy
-from tests.usage.meters import CUSTOMERS, LONG, QUICK, counted, metered, total
+from tests.usage.meters import CUSTOMERS, LONG, QUICK, counted, total
 
 THREADS = 8
-
-
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
 
 
 def blocking(world, journal=None, **policy):

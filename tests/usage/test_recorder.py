@@ -14,18 +14,6 @@ from tests.usage.meters import LONG, Trouble, client, counted, metered, stands, 
 KEY = Key("cust-0", "calls")
 
 
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr("kelviq_async.usage.sender.GRACE", 0.1)
-
-
 def uncounted(kelviq, customer="cust-0"):
     return kelviq.recorder.uncounted.of(customer, "calls", 0, 0.0)
 

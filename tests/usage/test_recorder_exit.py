@@ -5,16 +5,7 @@ import gc
 import threading
 import weakref
 
-import pytest
-
-from tests.usage.meters import LONG, Trouble, client, metered, total
-
-
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
+from tests.usage.meters import LONG, Trouble, client, total
 
 
 def exits(monkeypatch):

@@ -10,14 +10,7 @@ from kelviq_async.emulator import World, serve
 from kelviq_async.errors import Forbidden, Unauthorized
 from kelviq_async.transport import WireAnswer
 from kelviq_async.usage import MemoryJournal, UsagePolicy
-from tests.usage.meters import LONG, QUICK, Trouble, client, counted, metered, stands, total, until
-
-
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
+from tests.usage.meters import LONG, QUICK, Trouble, client, counted, stands, total, until
 
 
 class Remote:

@@ -7,14 +7,7 @@ import pytest
 
 from kelviq_async.usage import MemoryJournal
 from kelviq_async.usage.records import Key, Record, State
-from tests.usage.meters import CUSTOMERS, LONG, client, counted, metered, stands, total, until
-
-
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
+from tests.usage.meters import CUSTOMERS, LONG, client, counted, stands, total, until
 
 
 def rows(world, customer="cust-0"):

@@ -12,15 +12,8 @@ from kelviq_async.usage import MemoryJournal, UsagePolicy
 from kelviq_async.usage.policy import LARGEST
 from kelviq_async.usage.records import State
 from kelviq_async.usage.settling import settled
-from tests.usage.meters import LONG, client, counted, metered, stands, total, until
+from tests.usage.meters import LONG, client, counted, stands, total, until
 from tests.usage.pieces import SCOPE, claimed, owner, record as a_record
-
-
-@pytest.fixture
-def world():
-    made = metered()
-    yield made
-    assert made.crashes == []
 
 
 @pytest.fixture
