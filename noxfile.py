@@ -18,10 +18,11 @@ PYTHONS = nox.project.python_versions(PROJECT)
 # Where coverage is measured. Up to 3.11 a tracer is not told that a coroutine goes on by an exception, such
 # as a time limit, and takes the lines after it for somebody else's.
 COVERED = "3.13"
-# Half of the tests each; `-n 8` among the arguments replaces it, and `-n 0` is for debuggers.
-SHARED = ("-n", "2", "--dist", "worksteal")
+# One more than the cores of a small machine, as some tests wait; `-n 8` among the arguments replaces it,
+# and `-n 0` is for debuggers.
+SHARED = ("-n", "3", "--dist", "worksteal")
 ENV = {
-    # Both have to give the tests the same names: sets have one order in a run, and another in the next.
+    # All have to give the tests the same names: sets have one order in a run, and another in the next.
     "PYTHONHASHSEED": str(secrets.randbelow(2**32)),
     # Images like to set this. Then each of hundreds of processes that tests start compiles all it imports.
     "PYTHONDONTWRITEBYTECODE": None,
