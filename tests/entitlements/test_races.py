@@ -16,6 +16,7 @@ from kelviq_async.entitlements import Source
 from kelviq_async.errors import ClientClosed, ConnectionLost, KelviqError, NeverSent
 from kelviq_async.stores import MemoryStore, StoreFailed
 from kelviq_async.transport import WireAnswer
+from tests.turmoil import dawdle, survive
 
 CUSTOMERS = ["cust-1", "cust-2", "cust-3"]
 SPAN = 0.3
@@ -25,11 +26,6 @@ HEARD = 0.03
 TICK = 0.002
 """Seconds of rounding, where an age goes by way of a store."""
 LONG = 20
-
-
-async def dawdle(chance):
-    if chance.random() < 0.7:
-        await asyncio.sleep(chance.choice([0, chance.random() * 0.005]))
 
 
 class Counting(World):
@@ -234,12 +230,4 @@ class Turmoil:
     ],
 )
 async def test_nobody_is_told_what_was_over_when_they_asked(seeds):
-    for seed in seeds:
-        turmoil = Turmoil(seed)
-        try:
-            await turmoil.run()
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
-        finally:
-            await turmoil.end()
+    await survive(seeds, Turmoil)

@@ -11,6 +11,7 @@ import pytest
 from kelviq_async.errors import ClientClosed, OutcomeUnknown
 from kelviq_async.usage import JournalError, MemoryJournal, RedisJournal, SqliteJournal, State
 from tests.faults.books import compared, rows_of
+from tests.turmoil import dawdle, survive
 from tests.usage.meters import LONG, client, metered
 
 MANY = 1_000_000
@@ -58,10 +59,8 @@ class Dawdling:
         return call
 
     async def _dawdle(self):
-        chance = self.chance
-        if chance.random() < 0.6:
-            await asyncio.sleep(chance.choice([0, chance.random() * 0.004]))
-        if chance.random() < self.failing:
+        await dawdle(self.chance)
+        if self.chance.random() < self.failing:
             raise JournalError("failed on purpose")
 
 
@@ -203,40 +202,33 @@ class Turmoil:
                 await kelviq.open()
 
 
-SEEDS = [
-    *range(4),
-    pytest.param(range(4, 200), marks=[pytest.mark.slow, pytest.mark.timeout(900)], id="many"),
-]
+SEEDS = pytest.mark.parametrize(
+    "seeds",
+    [
+        *([each] for each in range(4)),
+        pytest.param(range(4, 200), marks=[pytest.mark.slow, pytest.mark.timeout(900)], id="many"),
+    ],
+)
 
 
-async def run(seeds, connects):
-    for seed in [seeds] if isinstance(seeds, int) else seeds:
-        turmoil = Turmoil(seed, connects(seed))
-        try:
-            await turmoil.run()
-        except BaseException as error:
-            error.add_note(f"seed {seed}")
-            raise
-        finally:
-            await turmoil.end()
-
-
-@pytest.mark.parametrize("seeds", SEEDS)
+@SEEDS
 async def test_in_memory(seeds):
-    def connects(_):
+    def turmoil(seed):
         journal = MemoryJournal()
-        return lambda: journal
+        return Turmoil(seed, lambda: journal)
 
-    await run(seeds, connects)
+    await survive(seeds, turmoil)
 
 
-@pytest.mark.parametrize("seeds", SEEDS)
+@SEEDS
 async def test_on_a_file(seeds, tmp_path):
-    await run(seeds, lambda seed: lambda: SqliteJournal(tmp_path / f"{seed}.db"))
+    await survive(seeds, lambda seed: Turmoil(seed, lambda: SqliteJournal(tmp_path / f"{seed}.db")))
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("seeds", SEEDS)
+@SEEDS
 async def test_on_redis(seeds, redis_url):
     prefix = f"races-{secrets.token_hex(4)}"
-    await run(seeds, lambda seed: lambda: RedisJournal(redis_url, prefix=f"{prefix}-{seed}"))
+    await survive(
+        seeds, lambda seed: Turmoil(seed, lambda: RedisJournal(redis_url, prefix=f"{prefix}-{seed}"))
+    )
