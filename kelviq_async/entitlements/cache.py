@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from ..api.entitlements import CustomerEntitlements, GetEntitlements
@@ -25,6 +27,18 @@ CONCERNING_MANY: Final = frozenset({"CreateRefund", "PublishPlan"})
 
 COUNTING: Final = frozenset({"ReportUsage", "ReportEvent"})
 """Writes that change counters and no grants: dropping answers for them would keep nothing at all."""
+
+
+class Noted:
+    """When a call began, on the cache's clock."""
+
+    __slots__ = ("start",)
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+
+
+_NOTED: Final[ContextVar[Noted | None]] = ContextVar("_NOTED", default=None)
 
 
 class EntitlementCache:
@@ -58,13 +72,32 @@ class EntitlementCache:
             return request.customer_id
         return None
 
-    async def found(self, request: Request[Any], key: str, since: float) -> CustomerEntitlements | None:
+    async def found(
+        self, request: Request[Any], key: str, since: float
+    ) -> tuple[CustomerEntitlements, float] | None:
         """An answer that came to somebody else while this call waited."""
         del request
         if self.fleet is not None:
             self.fleet.begin()
         known = self.memory.get(key)
-        return known.answer(key) if known is not None and known.start > since else None
+        answer = known.answer(key) if known is not None and known.start > since else None
+        return None if known is None or answer is None else (answer, known.start)
+
+    def began(self, start: float, /) -> None:
+        """Note when the call began whose answer is handed over now, for who wants to know."""
+        noted = _NOTED.get()
+        if noted is not None:
+            noted.start = start
+
+    @contextmanager
+    def noting(self) -> Iterator[Noted]:
+        """Note when the call begins that is made meanwhile, perhaps by somebody else who made it already."""
+        noted = Noted(self.clock())
+        token = _NOTED.set(noted)
+        try:
+            yield noted
+        finally:
+            _NOTED.reset(token)
 
     def keep(self, request: Request[Any], key: str, answer: Any, start: float) -> None:
         """Keep an answer, unless a newer one has come from another process meanwhile."""

@@ -9,7 +9,7 @@ from ..api.entitlements import GetEntitlements
 from ..checks import identifier_problem, invalid
 from ..errors import ClientClosed, Forbidden, KelviqError, NotFound
 from .asking import about_customer
-from .cache import EntitlementCache
+from .cache import EntitlementCache, Noted
 from .decisions import Decision, Reason, Source, decide
 from .memory import Known
 from .recorded import Recorded, Uncounted
@@ -112,28 +112,27 @@ class Checker:
 
     async def asked(self, customer_id: str) -> Answered:
         """What Kelviq answers, perhaps to somebody else who was asking already."""
-        start = self._clock()
+        if self.cache is None:
+            return await self._asked(customer_id, Noted(time.monotonic()))
+        with self.cache.noting() as noted:
+            return await self._asked(customer_id, noted)
+
+    async def _asked(self, customer_id: str, noted: Noted) -> Answered:
         try:
             answer = await self.client.send(GetEntitlements(customer_id))
         except (NotFound, Forbidden) as error:
             if not about_customer(error):
                 raise
-            return Answered(None, self._began(customer_id, start))
-        start = self._began(customer_id, start)
-        found = Entitlements(customer_id, answer, self._uncounted(customer_id, start))
+            return Answered(None, noted.start)
+        found = Entitlements(customer_id, answer, self._uncounted(customer_id, noted.start))
         if self.recorded is not None:
             for feature_id, entitlement in found.items():
                 if entitlement.reset_at is not None:
                     self.recorded.learn_reset(customer_id, feature_id, entitlement.reset_at.timestamp())
-        return Answered(found, start)
+        return Answered(found, noted.start)
 
     def _clock(self) -> float:
         return time.monotonic() if self.cache is None else self.cache.clock()
-
-    def _began(self, customer_id: str, start: float) -> float:
-        """When the call began whose answer came to us."""
-        known = self.known(customer_id)
-        return start if known is None else min(start, known.start)
 
     def age(self, answered: Answered) -> float:
         """Seconds since an answer was asked for."""

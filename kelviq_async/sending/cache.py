@@ -41,8 +41,12 @@ class Keeper(Protocol):
         """Under what to join calls and keep the answer; None for requests that are none of its business."""
         ...
 
-    async def found(self, request: Request[Any], key: str, since: float) -> Any | None:
-        """An answer that came since a moment, or that another process fetched and is good; or None."""
+    async def found(self, request: Request[Any], key: str, since: float) -> tuple[Any, float] | None:
+        """An answer to a call that began since a moment, and when that was; or None."""
+        ...
+
+    def began(self, start: float, /) -> None:
+        """Told in the caller's own context, before what came of a call is handed over: when it began."""
         ...
 
     def keep(self, request: Request[Any], key: str, answer: Any, start: float) -> None:
@@ -65,10 +69,11 @@ class Keeper(Protocol):
 class Flight:
     """A call under way, and those who wait for it."""
 
-    __slots__ = ("landed", "latest", "options", "outdated")
+    __slots__ = ("landed", "latest", "options", "outdated", "start")
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, start: float) -> None:
         self.options = options
+        self.start = start
         self.latest = 0.0
         """The deadline of who can wait longest."""
         self.landed: asyncio.Future[Any] | None = None
@@ -83,8 +88,8 @@ class CacheSend:
     """Joins equal calls, keeps their answers, and notices writes.
 
     A waiter that is cancelled leaves the others alone. When the one who sends is cancelled, a waiter
-    takes its place. An invalidation while a call is under way keeps that call's answer out, and who
-    asks after it starts a call of their own.
+    takes its place. An invalidation while a call is under way keeps that call's answer out: who waits
+    for it, or asks later, has another call.
     """
 
     def __init__(self, inner: Send, keeper: Keeper) -> None:
@@ -108,13 +113,7 @@ class CacheSend:
         waited = False
         while (flight := self._flights.get(key)) is not None:
             waited = True
-            try:
-                answer = await self._joined(flight, deadline)
-            except KelviqError as error:
-                own = flight.options.retry == options.retry and flight.options.timeout == options.timeout
-                if own or error.failure is None or flight.landed is None or not flight.landed.done():
-                    raise
-                answer = _LEADERLESS  # it gave up by its own patience, and not by ours
+            answer = await self._heard(flight, options, deadline)
             if answer is not _LEADERLESS:
                 return answer  # type: ignore[no-any-return]
             if deadline is not None and deadline < flight.latest:
@@ -133,24 +132,26 @@ class CacheSend:
                 flight.outdated = True
 
     async def _led(self, request: Request[R], options: Options, key: str, since: float) -> R:
-        flight = self._flights[key] = Flight(options)
-        start = since
+        flight = self._flights[key] = Flight(options, since)
         result: Any = _LEADERLESS
         failure: KelviqError | None = None
         try:
-            result = await self._keeper.found(request, key, since) or _LEADERLESS
-            if result is _LEADERLESS:
-                start = self._keeper.clock()
+            found = await self._keeper.found(request, key, since)
+            if found is not None:
+                result, flight.start = found
+            else:
+                flight.start = self._keeper.clock()
                 result = await self._inner(request, options)
                 if not flight.outdated:
-                    self._keeper.keep(request, key, result, start)
+                    self._keeper.keep(request, key, result, flight.start)
             return result  # type: ignore[no-any-return]
         except KelviqError as error:
             failure = error
             if not flight.outdated:
-                self._keeper.refused(request, key, error, start)
+                self._keeper.refused(request, key, error, flight.start)
             raise
         finally:
+            self._keeper.began(flight.start)
             if self._flights.get(key) is flight:
                 del self._flights[key]
             landed = flight.landed
@@ -161,6 +162,20 @@ class CacheSend:
                 else:
                     # one whose own time is not over yet asks again
                     landed.set_result(result if failure is None else _LEADERLESS)
+
+    async def _heard(self, flight: Flight, options: Options, deadline: float | None) -> Any:
+        """What comes of somebody else's call; ``_LEADERLESS`` where that is no answer to us."""
+        try:
+            answer = await self._joined(flight, deadline)
+        except KelviqError as error:
+            if flight.landed is None or not flight.landed.done():
+                raise  # our own time is over
+            own = flight.options.retry == options.retry and flight.options.timeout == options.timeout
+            if (own or error.failure is None) and not flight.outdated:
+                raise
+            return _LEADERLESS  # it gave up by its own patience, and not by ours
+        # who began an outdated call is told what was so then, and nobody else
+        return _LEADERLESS if flight.outdated else answer
 
     async def _joined(self, flight: Flight, deadline: float | None) -> Any:
         if flight.landed is None:
@@ -173,6 +188,8 @@ class CacheSend:
             if isinstance(error, KelviqError):  # untested: who leads hands its own lack of time to nobody
                 raise
             raise TimedOut(_TOO_LATE) from None
+        finally:
+            self._keeper.began(flight.start)
 
     async def _uncached(self, request: Request[R], options: Options) -> R:
         answer: Any = None

@@ -115,6 +115,25 @@ async def test_the_age_counts_from_the_start_of_the_call_for_all_who_wait_for_it
     assert bench.edge.calls == 1
 
 
+async def test_who_waits_for_a_call_that_is_outdated_hears_what_is_so_since(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make()
+    bench.edge.gate.clear()
+    bench.edge.granted = {"export": False}
+    first = asyncio.ensure_future(bench.check())
+    await bench.edge.arrived.wait()
+    others = [asyncio.ensure_future(bench.check()) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    await bench.kelviq.entitlements.invalidate("ada")
+    bench.time += 3
+    bench.edge.gate.set()
+    assert not (await first).allowed
+    bench.edge.granted = {"export": True}
+    assert [((await each).allowed, (await each).age) for each in others] == [(True, 0)] * 5
+    assert bench.edge.calls == 2, "all who waited wait for one call again"
+
+
 async def test_a_denial_is_kept_briefly(make: Callable[..., Bench]) -> None:
     bench = make(denied=5)
     bench.edge.granted = {"export": False}

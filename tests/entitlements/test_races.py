@@ -12,7 +12,6 @@ import pytest
 
 from kelviq_async import CachePolicy, Kelviq
 from kelviq_async.emulator import World
-from kelviq_async.entitlements import Source
 from kelviq_async.errors import ClientClosed, ConnectionLost, KelviqError, NeverSent
 from kelviq_async.stores import MemoryStore, StoreFailed
 from kelviq_async.transport import WireAnswer
@@ -179,11 +178,9 @@ class Turmoil:
                     number = found.entitlement.items[0].usage_limit
                     assert found.allowed == (feature == "always" or number % 2 == 1)
                     self.judge(customer, number, least)
-                    # its age is no less than it is; who waits for a call whose answer nobody keeps may
-                    # only know when they began to wait
-                    if found.source is not Source.LIVE:
-                        over = self.world.over.get((customer, number), began)
-                        assert over >= began - found.age - TICK, found
+                    # its age is no less than it is
+                    over = self.world.over.get((customer, number), began)
+                    assert over >= began - found.age - TICK, found
             await self.pause(0.004)
 
     async def listing(self, kelviq):
