@@ -144,6 +144,9 @@ class Journal(Protocol):
     async def append(self, records: Sequence[Record]) -> None:
         """Accept records, in their order; durable when it returns.
 
+        Calls of one client at the same time are taken in the order in which they began: what it believes
+        that Kelviq has not counted yet hangs on that.
+
         An id that is in the journal already is not taken twice, so that a caller who does not know
         whether it worked may try again.
 

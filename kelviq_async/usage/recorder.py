@@ -283,7 +283,7 @@ class Recorder:
         try:
             await self.journal.append((record,))
         except BaseException as error:
-            self.uncounted.withdraw(key, behaviour, value)
+            self.uncounted.withdraw(key, number, value)
             if held:
                 self.uncounted.hold(key.customer_id, key.feature_id, held)
             if not isinstance(error, JournalError) and len(self._abandoned) < ABANDONED:
@@ -298,13 +298,11 @@ class Recorder:
         ours = [
             (number, record.value)
             for record in records
-            if (number := self._number_of(record.id))
-            and self.uncounted.is_open(report.key, number)
-            and number not in self._abandoned
+            if (number := self._number_of(record.id)) and number not in self._abandoned
         ]
         if ours:
-            value = sum(value for _, value in ours)
-            self.uncounted.end(report.key, ours[-1][0], report.behaviour, value, counted=counted)
+            numbers, values = zip(*ours, strict=True)
+            self.uncounted.end(report.key, numbers, values, report.behaviour, counted=counted)
 
     def _number_of(self, id: str) -> int:
         """The number of a record of ours, which is at least 1; 0 for others."""

@@ -4,15 +4,15 @@ An answer about entitlements shows what Kelviq had counted when it was asked. So
 taken off what an answer says remains, from the moment it is recorded until an answer comes that was asked
 for after Kelviq took it, and is given back if Kelviq refuses it. Units held by a reservation likewise.
 
-Numbers are kept by customer, feature and second, and not by record, so that an outage costs little memory.
-That works because order is kept: what ends is always what came first.
+Sums are kept by customer, feature and second, and not by record, so that an outage costs little memory.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -32,72 +32,102 @@ STEP: Final = 50
 
 
 class _Open:
-    """A SET, or DELTAs of about one moment, that have not ended yet."""
+    """A SET, or DELTAs of about one moment, that have not all ended yet."""
 
-    __slots__ = ("at", "last", "total", "value")
+    __slots__ = ("at", "count", "ended", "first", "last", "total", "value")
 
     def __init__(self, number: int, value: int, at: float, *, total: bool) -> None:
-        self.last = number
+        self.first = self.last = number
+        self.count = 1
         self.value = value
         self.at = at
         self.total = total
+        # which ones have ended, as soon as one has; mostly they end together
+        self.ended: set[int] | None = None
+
+    def add(self, number: int, value: int) -> None:
+        self.last = number
+        self.count += 1
+        self.value += value
+
+    def take(self, numbers: Sequence[int], values: Sequence[int]) -> int | None:
+        """Take some off that lie within; the sum of those that were still there, None if none was."""
+        if not self.count:
+            return None
+        if self.ended is None:
+            if len(numbers) == self.count:
+                self.count, units, self.value = 0, self.value, 0
+                return units
+            self.ended = set()
+        if not self.ended.isdisjoint(numbers):
+            left = [each for each in zip(numbers, values, strict=True) if each[0] not in self.ended]
+            if not left:
+                return None
+            numbers, values = zip(*left, strict=True)
+        self.ended.update(numbers)
+        self.count -= len(numbers)
+        units = sum(values)
+        self.value -= units
+        return units
 
 
 class _Counter:
     """What was recorded for one key."""
 
-    __slots__ = ("counted", "held", "open", "through")
+    __slots__ = ("counted", "held", "open")
 
-    def __init__(self, through: int) -> None:
+    def __init__(self) -> None:
         # oldest first
         self.open: deque[_Open] = deque()
         # what has ended: when, SET or not, units
         self.counted: deque[tuple[float, bool, int]] = deque()
         self.held = 0
-        self.through = through
-        """The newest record's number of those that have ended."""
 
     def add(self, number: int, value: int, now: float, *, total: bool) -> None:
         newest = self.open[-1] if self.open else None
-        if total or newest is None or newest.total or now - newest.at > TOGETHER:
+        # one that has ended, and still stands behind an older one, stays ended
+        if total or newest is None or newest.total or not newest.count or now - newest.at > TOGETHER:
             self.open.append(_Open(number, value, now, total=total))
         else:
-            newest.value += value
-            newest.last = number
+            newest.add(number, value)
 
-    def withdraw(self, value: int, *, total: bool) -> None:
-        """Take the newest one of its kind off that could not be recorded after all."""
-        for place in reversed(range(len(self.open))):
-            entry = self.open[place]
-            if entry.total == total and (not total or entry.value == value):
-                if total:
-                    del self.open[place]
-                else:
-                    entry.value -= value
-                return
+    def withdraw(self, number: int, value: int) -> None:
+        """Take one off that could not be recorded after all."""
+        self._take((number,), (value,))
 
-    def end(self, through: int, value: int, moment: float | None, *, total: bool) -> None:
-        """Take off what came first; ``moment`` is when Kelviq may have counted it, None if never."""
-        self.through = through
-        if moment is not None:
-            self.counted.append((moment, total, value))
-        while self.open and self.open[0].last <= through:
-            value -= self.open.popleft().value
-        if self.open and not total and not self.open[0].total:
-            self.open[0].value -= value
+    def end(
+        self, numbers: Sequence[int], values: Sequence[int], moment: float | None, *, total: bool
+    ) -> None:
+        """Take off what has ended; ``moment`` is when Kelviq may have counted it, None if never."""
+        units = self._take(numbers, values)
+        if units is not None and moment is not None:
+            self.counted.append((moment, total, units))
+
+    def _take(self, numbers: Sequence[int], values: Sequence[int]) -> int | None:
+        """Take some off; the sum of those that were still there, None if none was."""
+        found: int | None = None
+        for entry in self.open:
+            start, end = bisect_left(numbers, entry.first), bisect_right(numbers, entry.last)
+            units = entry.take(numbers[start:end], values[start:end]) if start < end else None
+            if units is not None:
+                found = units + (found or 0)
+            if end == len(numbers):
+                break
+        while self.open and not self.open[0].count:
+            self.open.popleft()
+        return found
 
     def end_through(self, through: int, moment: float | None) -> None:
         """Take off all up to a number."""
-        self.through = max(self.through, through)
         while self.open and self.open[0].last <= through:
             entry = self.open.popleft()
-            if moment is not None:
+            if moment is not None and entry.count:
                 self.counted.append((moment, entry.total, entry.value))
 
     def off(self, used: int | None, since: float) -> int:
         """Units to take off an answer that was asked for at a moment; see ``Uncounted.of``."""
         units = 0
-        still_open = [(entry.total, entry.value) for entry in list(self.open)]
+        still_open = [(entry.total, entry.value) for entry in list(self.open) if entry.count]
         for total, value in self._counted_after(since) + still_open:
             if not total:
                 units += value
@@ -131,39 +161,40 @@ class Uncounted:
 
     def add(self, key: Key, number: int, behaviour: UsageBehaviour, value: int) -> None:
         """A record is being accepted. ``number`` grows from record to record."""
-        self._counter(key, number - 1).add(
-            number, value, self._clock(), total=behaviour == UsageBehaviour.SET
-        )
+        self._counter(key).add(number, value, self._clock(), total=behaviour == UsageBehaviour.SET)
 
-    def withdraw(self, key: Key, behaviour: UsageBehaviour, value: int) -> None:
-        """A record could not be accepted after all."""
-        self._counter(key).withdraw(value, total=behaviour == UsageBehaviour.SET)
+    def withdraw(self, key: Key, number: int, value: int) -> None:
+        """A record could not be accepted after all, as far as is known. If it has ended, it stays so."""
+        self._counter(key).withdraw(number, value)
 
-    def end(self, key: Key, through: int, behaviour: UsageBehaviour, value: int, *, counted: bool) -> None:
-        """Records have come to an end.
+    def end(
+        self,
+        key: Key,
+        numbers: Sequence[int],
+        values: Sequence[int],
+        behaviour: UsageBehaviour,
+        *,
+        counted: bool,
+    ) -> None:
+        """Records have come to an end. Those that had ended before are left alone.
 
         Args:
             key: What they were for.
-            through: The newest one's number; all open ones of the key up to it have ended.
+            numbers: Their numbers, each larger than the one before.
+            values: Their values.
             behaviour: DELTA or SET.
-            value: Their sum, or the SET's value.
             counted: Whether Kelviq counts them, or may do so; False if it never will.
         """
         counter = self._found(key)
         if counter is not None:
             moment = self._clock() if counted else None
-            counter.end(through, value, moment, total=behaviour == UsageBehaviour.SET)
+            counter.end(numbers, values, moment, total=behaviour == UsageBehaviour.SET)
 
     def end_through(self, key: Key, through: int, *, counted: bool) -> None:
         """All records of a key up to a number have come to an end, in another process's hands."""
         counter = self._found(key)
         if counter is not None:
             counter.end_through(through, self._clock() if counted else None)
-
-    def is_open(self, key: Key, number: int) -> bool:
-        """Whether a record has not ended yet."""
-        counter = self._found(key)
-        return counter is not None and number > counter.through
 
     def overdue(self, key: Key) -> int | None:
         """The number of a record to look for, as another process may have sent it; None without one."""
@@ -240,9 +271,9 @@ class Uncounted:
     def _found(self, key: Key) -> _Counter | None:
         return self._counters.get(key[:2], {}).get(key.resource_id)
 
-    def _counter(self, key: Key, through: int = 0) -> _Counter:
+    def _counter(self, key: Key) -> _Counter:
         counters = self._counters.setdefault((key.customer_id, key.feature_id), {})
         counter = counters.get(key.resource_id)
         if counter is None:
-            counter = counters[key.resource_id] = _Counter(through)
+            counter = counters[key.resource_id] = _Counter()
         return counter

@@ -111,6 +111,14 @@ async def keeps_the_order_of_calls(connect):
     assert await records_waiting(journal) == [each for batch in batches for each in batch]
 
 
+async def keeps_the_order_of_calls_at_the_same_time(connect):
+    journal = connect()
+    await journal.open(SCOPE)
+    records = [record(key) for _ in range(300) for key in (KEY, OTHER)]
+    await asyncio.gather(*(journal.append([each]) for each in records))
+    assert await records_waiting(journal) == records
+
+
 async def takes_no_id_twice(connect):
     journal, sender = connect(), owner()
     await journal.open(SCOPE)
@@ -373,6 +381,7 @@ ALL = [
     keeps_records_as_they_are,
     keeps_keys_apart,
     keeps_the_order_of_calls,
+    keeps_the_order_of_calls_at_the_same_time,
     takes_no_id_twice,
     takes_an_id_once_that_comes_twice_in_one_call,
     takes_nothing_at_all,
