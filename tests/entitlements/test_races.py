@@ -22,7 +22,7 @@ SPAN = 0.3
 """Seconds for which everybody does what they can."""
 HEARD = 0.03
 """Seconds after which all have heard of an invalidation; on the same loop, so however slow it runs."""
-TICK = 0.002
+TICK = 0.01
 """Seconds of rounding, where an age goes by way of a store."""
 LONG = 20
 
