@@ -452,9 +452,13 @@ class Sender:
     async def wind_down(self) -> int:
         """Claim nothing more, and wait a moment for what is on its way; how many records are left."""
         self._claims = False
-        if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=GRACE)
+        turned = self._turned
+        self._nudged.set()
         with contextlib.suppress(Exception):
+            async with asyncio.timeout(GRACE):
+                await turned.wait()  # it may be claiming right now
+            if self._tasks:
+                await asyncio.wait(list(self._tasks), timeout=GRACE)
             return (await self._ledger(time.monotonic())).pending
         return 0
 

@@ -1,6 +1,7 @@
 """Records, runs and owners for tests of usage, and a look at a journal's books."""
 
 import itertools
+import os
 import time
 
 from kelviq_async.api.behaviours import UsageBehaviour
@@ -20,15 +21,15 @@ _numbers = itertools.count()
 
 
 def record(key=KEY, value=1, behaviour=DELTA, *, id=None, at=None, reset_at=None):
-    """A record unlike any other, recorded after those before."""
+    """A record unlike any other, also of other processes, recorded after those before."""
     number = next(_numbers)
     at = BEGIN + number * 0.001 if at is None else at
-    return Record(id or f"record-{number}", key, behaviour, value, at, reset_at)
+    return Record(id or f"record-{os.getpid()}-{number}", key, behaviour, value, at, reset_at)
 
 
 def owner(id=None, *, lease=60.0):
     """A sender on a machine that nobody else is on."""
-    return Owner(id or f"owner-{next(_numbers)}", 4711, "123", "a machine", lease)
+    return Owner(id or f"owner-{os.getpid()}-{next(_numbers)}", 4711, "123", "a machine", lease)
 
 
 def run_of(waiting, **instead):

@@ -29,6 +29,22 @@ async def test_a_flush_does_not_wait_for_a_journal_that_hangs(world, impatient):
             await kelviq.usage.flush(0.05)
 
 
+async def test_what_is_being_claimed_when_it_closes_is_said_to_stay(world, caplog):
+    class SlowToClaim(MemoryJournal):
+        async def claim(self, runs, owner):
+            claimed = await super().claim(runs, owner)
+            await asyncio.sleep(0.3)
+            return claimed
+
+    world.faults.add("ReportUsage", "refuse")
+    journal = SlowToClaim()
+    async with client(world, journal, shutdown=0.05) as kelviq:
+        await kelviq.usage.record("cust-0", "calls", 3)
+    assert "1 usage records stay in the journal for the next client" in caplog.messages
+    ledger = await journal.ledger()
+    assert (ledger.pending, ledger.in_flight) == (1, 0)
+
+
 @pytest.mark.parametrize("name", ["claim", "move", "leave", "reports", "ledger", "waiting", "beat"])
 @pytest.mark.parametrize("trouble", ["hang", "fail"])
 async def test_closing_ends_whatever_the_journal_does(world, impatient, name, trouble):
